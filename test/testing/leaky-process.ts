@@ -1,0 +1,11 @@
+// Started by a test: starts an OpenCode, tells its pid, and ends without disposing of it.
+import { createIsolatedOpencode } from "../../src/testing/index.ts";
+
+const opencode = createIsolatedOpencode();
+const started = await opencode.start(["serve", "--port", "0", "--hostname", "127.0.0.1"]);
+process.stdout.write(JSON.stringify({ pid: started.pid, root: opencode.root }));
+
+const how = process.argv[2];
+if (how === "throw") throw new Error("the test failed");
+process.kill(process.pid, how);
+setInterval(() => {}, 1_000);
