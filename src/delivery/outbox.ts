@@ -1,0 +1,180 @@
+import type { FrameKind } from "./frame.ts";
+
+/** A prompt of ours, complete before anything is done with it. */
+export interface Message {
+  /** The id it will have in the host: chosen by us, stored first, sent any number of times, visible once. */
+  readonly id: string;
+  readonly partID: string;
+  readonly kind: Extract<FrameKind, "continuation" | "wrapup" | "task-outcome">;
+  readonly text: string;
+  /** The outcomes that it carries: delivered when the host has taken it. */
+  readonly outcomes: readonly { readonly taskID: string; readonly run: number }[];
+  /** Live tasks that it names as still running. */
+  readonly overdueTaskIDs: readonly string[];
+}
+
+/** The only sender of a session: one message in flight, or none. */
+export type Outbox =
+  | { readonly state: "empty" }
+  /** Found reserved after a restart, or sent in vain: the transcript must say what became of it before it is sent again. */
+  | { readonly state: "unverified"; readonly message: Message; readonly attempt: number; readonly until: number }
+  /** Waits to be stored. Nothing was sent, it can still be withdrawn. */
+  | { readonly state: "reserved"; readonly message: Message }
+  | { readonly state: "sending"; readonly message: Message; readonly attempt: number; readonly until: number }
+  /** Accepted by the host; its turn must start. */
+  | { readonly state: "sent"; readonly message: Message; readonly attempt: number; readonly until: number }
+  | { readonly state: "backing-off"; readonly message: Message; readonly attempt: number; readonly until: number };
+
+/**
+ * What the transcript says about a message. OpenCode answers a message that is sent again once more when it is not
+ * the newest any longer, so only one that is absent, or stored, newest and unanswered may be sent again.
+ */
+export type Found =
+  | { readonly kind: "answered" }
+  /** `text` is the stored one: a resend must not change it. */
+  | { readonly kind: "unanswered"; readonly text: string }
+  /** A later user-role message stands behind it: whoever answers that one has read ours. */
+  | { readonly kind: "overtaken" }
+  | { readonly kind: "absent" };
+
+export type OutboxEvent =
+  | { readonly type: "put"; readonly message: Message }
+  | { readonly type: "stored" }
+  | { readonly type: "withdraw" }
+  | { readonly type: "accepted"; readonly messageID: string }
+  | { readonly type: "refused"; readonly messageID: string; readonly reason: string }
+  /** The parent session does not exist any more. */
+  | { readonly type: "reader-gone" }
+  /** An assistant message answers this user-role message. */
+  | { readonly type: "answer-began"; readonly userMessageID: string }
+  | { readonly type: "restored"; readonly message: Message }
+  | { readonly type: "verified"; readonly found: Found; readonly maySend: boolean }
+  | { readonly type: "clock"; readonly rootIdle: boolean };
+
+export type OutboxEffect =
+  | { readonly type: "send"; readonly message: Message }
+  | { readonly type: "verify"; readonly message: Message }
+  | { readonly type: "delivered"; readonly message: Message }
+  | { readonly type: "started"; readonly message: Message }
+  | { readonly type: "given-up"; readonly message: Message; readonly reason: string };
+
+export const EMPTY: Outbox = { state: "empty" };
+
+/** A sent message whose turn has not started by then is sent again, if the session is idle. */
+export const STARTS_WITHIN_MS = 10_000;
+/** A send that has not been answered by then counts as refused. The host adapter's own time-out is shorter. */
+export const ACCEPTS_WITHIN_MS = 15_000;
+/** An unanswered look at a restored message is repeated after this. */
+export const VERIFIES_WITHIN_MS = 5_000;
+/** Pauses before the sends that follow the first: three at most. */
+export const RESEND_AFTER_MS: readonly number[] = [1_000, 2_000, 4_000];
+
+/** Pure, like every transition here. An event that means nothing in the present state changes nothing. */
+export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number): Step {
+  switch (event.type) {
+    case "put":
+      return outbox.state === "empty" ? to({ state: "reserved", message: event.message }) : to(outbox);
+    case "stored":
+      return outbox.state === "reserved" ? send(outbox.message, 1, now) : to(outbox);
+    case "withdraw":
+      return outbox.state === "reserved" ? to(EMPTY) : to(outbox);
+    case "accepted": {
+      if (outbox.state !== "sending" || outbox.message.id !== event.messageID) return to(outbox);
+      const { message, attempt } = outbox;
+      return to({ state: "sent", message, attempt, until: now + STARTS_WITHIN_MS }, { type: "delivered", message });
+    }
+    case "refused":
+      return outbox.state === "sending" && outbox.message.id === event.messageID
+        ? again(outbox, event.reason, now)
+        : to(outbox);
+    case "reader-gone":
+      return outbox.state === "empty" ? to(outbox) : giveUp(outbox.message, "the session does not exist any more");
+    case "answer-began": {
+      // Also while the send call is still out: the host may start the turn before it answers us.
+      if (!isOut(outbox) || event.userMessageID < outbox.message.id) return to(outbox);
+      const { message } = outbox;
+      const unseen: OutboxEffect[] = outbox.state === "sent" ? [] : [{ type: "delivered", message }];
+      return to(EMPTY, ...unseen, { type: "started", message });
+    }
+    case "restored":
+      return outbox.state === "empty" ? verify(event.message, 0, now) : to(outbox);
+    case "verified":
+      return outbox.state === "unverified" ? verified(outbox, event, now) : to(outbox);
+    case "clock":
+      return clock(outbox, event.rootIdle, now);
+  }
+}
+
+type Step = { outbox: Outbox; effects: readonly OutboxEffect[] };
+
+/** Whether the host may have it. */
+function isOut(outbox: Outbox): outbox is Extract<Outbox, { attempt: number }> {
+  return outbox.state !== "empty" && outbox.state !== "reserved";
+}
+
+function verify(message: Message, attempt: number, now: number): Step {
+  return to({ state: "unverified", message, attempt, until: now + VERIFIES_WITHIN_MS }, { type: "verify", message });
+}
+
+function verified(
+  { message, attempt }: Extract<Outbox, { state: "unverified" }>,
+  { found, maySend }: Extract<OutboxEvent, { type: "verified" }>,
+  now: number,
+): Step {
+  const delivered: OutboxEffect = { type: "delivered", message };
+  switch (found.kind) {
+    case "answered":
+      return to(EMPTY, delivered, { type: "started", message });
+    case "overtaken":
+      return to(EMPTY, delivered);
+    case "unanswered": {
+      if (!maySend) return to(EMPTY, delivered);
+      const sent = send({ ...message, text: found.text }, attempt + 1, now);
+      return { outbox: sent.outbox, effects: [delivered, ...sent.effects] };
+    }
+    // Restored: its outcomes are still pending and go out under a new id. Sent in vain: the same id is tried again.
+    case "absent":
+      return attempt === 0 ? to(EMPTY) : send(message, attempt + 1, now);
+  }
+}
+
+/** The earliest moment at which `clock` would do something; `Infinity` if never. */
+export function outboxDeadline(outbox: Outbox): number {
+  return outbox.state === "empty" || outbox.state === "reserved" ? Number.POSITIVE_INFINITY : outbox.until;
+}
+
+function clock(outbox: Outbox, rootIdle: boolean, now: number): Step {
+  if (outboxDeadline(outbox) > now) return to(outbox);
+  switch (outbox.state) {
+    case "empty":
+    case "reserved":
+      return to(outbox);
+    case "unverified":
+    case "backing-off":
+      return verify(outbox.message, outbox.attempt, now);
+    case "sending":
+      return again(outbox, "the host did not answer", now);
+    case "sent":
+      // A busy session may still take it: the host answers queued messages in one turn.
+      if (!rootIdle) return to({ ...outbox, until: now + STARTS_WITHIN_MS });
+      return again(outbox, "the host took it and did not start a turn", now);
+  }
+}
+
+function again(outbox: Extract<Outbox, { attempt: number }>, reason: string, now: number): Step {
+  const pause = RESEND_AFTER_MS[outbox.attempt - 1];
+  if (pause === undefined) return giveUp(outbox.message, reason);
+  return to({ state: "backing-off", message: outbox.message, attempt: outbox.attempt, until: now + pause });
+}
+
+function giveUp(message: Message, reason: string): Step {
+  return to(EMPTY, { type: "given-up", message, reason });
+}
+
+function send(message: Message, attempt: number, now: number): Step {
+  return to({ state: "sending", message, attempt, until: now + ACCEPTS_WITHIN_MS }, { type: "send", message });
+}
+
+function to(outbox: Outbox, ...effects: OutboxEffect[]): Step {
+  return { outbox, effects };
+}

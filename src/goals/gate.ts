@@ -1,0 +1,167 @@
+import { type EndedTask, isEnded, isLive, type LiveTask, type Task } from "../tasks/task.ts";
+import { type Goal, RELEASED_BY_USER } from "./goal.ts";
+import { type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
+
+/** A wait always ends: at a moment, or by something that the user can see and do. */
+export type WayOut = { readonly until: number } | { readonly endedBy: "user" };
+
+export type WaitReason = WayOut &
+  (
+    | { readonly why: "root-busy" }
+    | { readonly why: "provider-retries"; readonly message: string }
+    | {
+        readonly why: "task-live";
+        readonly taskID: string;
+        readonly title: string;
+        readonly status: LiveTask["status"];
+      }
+    | { readonly why: "outcome-untold"; readonly taskID: string; readonly title: string }
+    | { readonly why: "outcome-unanswered"; readonly taskID: string; readonly title: string }
+    | {
+        readonly why: "ask-open";
+        readonly sessionID: string;
+        readonly kind: "permission" | "question";
+        readonly about: string;
+      }
+    | { readonly why: "user-message-unanswered" }
+    | { readonly why: "back-off"; readonly failures: number }
+    | { readonly why: "quiet" }
+    | { readonly why: "asleep" }
+  );
+
+export type StopReason =
+  | { readonly why: "no-goal" }
+  | { readonly why: "auto-continue-off" }
+  | { readonly why: "paused"; readonly by: string; readonly reason: string }
+  | { readonly why: "complete" }
+  | { readonly why: "blocked"; readonly blocker: string }
+  | { readonly why: "limited"; readonly limit: string }
+  | { readonly why: "restricted-agent"; readonly agent: string };
+
+export type Decision =
+  /** `overdueTaskIDs`: live tasks past their ceiling, to be named as still running. */
+  | {
+      readonly kind: "continue";
+      readonly prompt: "continuation" | "wrapup";
+      readonly overdueTaskIDs: readonly string[];
+    }
+  | { readonly kind: "wait"; readonly reasons: readonly WaitReason[] }
+  | { readonly kind: "stop"; readonly reason: StopReason };
+
+export interface GateConfig {
+  readonly autoContinue: boolean;
+  /** How long one task may hold the goal back; 0: until it ends or the user resumes. */
+  readonly maxTaskBlockMs: number;
+  readonly restrictedAgents: readonly string[];
+}
+
+/** How long an idle root may leave an outcome unanswered before it stops holding the gate. */
+export const UNANSWERED_HOLDS_MS = 5_000;
+
+/**
+ * May the next prompt towards the goal go out now; if not, why, and until when? A function of its arguments alone:
+ * the same state at the same time gives the same decision.
+ */
+export function decide(
+  goal: Goal | undefined,
+  root: Root,
+  tasks: readonly Task[],
+  now: number,
+  config: GateConfig,
+): Decision {
+  const stop = stopReason(goal, root, config);
+  if (goal === undefined || stop !== undefined) return { kind: "stop", reason: stop ?? { why: "no-goal" } };
+  const live = tasks.filter(isLive).map((task) => ({ task, wayOut: ceiling(goal, task, config) }));
+  const holding = live.filter(({ wayOut }) => "endedBy" in wayOut || wayOut.until > now);
+  const reasons: WaitReason[] = [
+    ...rootReasons(root, now),
+    ...holding.map(
+      ({ task, wayOut }): WaitReason => ({
+        why: "task-live",
+        taskID: task.id,
+        title: task.title,
+        status: task.status,
+        ...wayOut,
+      }),
+    ),
+    ...tasks.filter(isEnded).flatMap((task) => outcomeReason(task, root, now)),
+    ...(goal.retryAt > now ? [{ why: "back-off", failures: goal.failures, until: goal.retryAt } as const] : []),
+  ];
+  if (reasons.length > 0) return { kind: "wait", reasons };
+  const prompt = goal.status === "limited" ? "wrapup" : "continuation";
+  return { kind: "continue", prompt, overdueTaskIDs: live.map(({ task }) => task.id) };
+}
+
+/** Why nothing may prompt the root at all, goal or not: the outbox asks this before it tells an outcome. */
+export function rootReasons(root: Root, now: number): readonly WaitReason[] {
+  const reasons: WaitReason[] = [];
+  const { activity, presence, unanswered } = root;
+  if (activity.kind === "busy") reasons.push({ why: "root-busy", until: Math.max(activity.askAt, now + 1) });
+  if (activity.kind === "retrying")
+    reasons.push({ why: "provider-retries", message: activity.message, until: Math.max(activity.until, now + 1) });
+  if (presence.kind === "quieting") reasons.push({ why: "quiet", until: Math.max(presence.until, now + 1) });
+  if (presence.kind === "quiet") reasons.push({ why: "quiet", endedBy: "user" });
+  if (presence.kind === "asleep") reasons.push({ why: "asleep", endedBy: "user" });
+  for (const { sessionID, kind, about } of root.asks)
+    reasons.push({ why: "ask-open", sessionID, kind, about, endedBy: "user" });
+  if (unanswered !== undefined) {
+    const until = Math.max(unanswered.at, activity.kind === "idle" ? activity.since : now) + USER_MESSAGE_HOLDS_MS;
+    if (until > now) reasons.push({ why: "user-message-unanswered", until });
+  }
+  return reasons;
+}
+
+/** The earliest moment at which a decision ends by itself. */
+export function decisionDeadline(decision: Decision): number {
+  if (decision.kind !== "wait") return Number.POSITIVE_INFINITY;
+  return Math.min(...decision.reasons.map((reason) => ("until" in reason ? reason.until : Number.POSITIVE_INFINITY)));
+}
+
+function stopReason(goal: Goal | undefined, root: Root, config: GateConfig): StopReason | undefined {
+  if (goal === undefined) return { why: "no-goal" };
+  switch (goal.status) {
+    case "paused":
+      return { why: "paused", by: goal.by, reason: goal.reason };
+    case "complete":
+      return { why: "complete" };
+    case "blocked":
+      return { why: "blocked", blocker: goal.blocker };
+    case "limited":
+      if (goal.wrapUp === "sent") return { why: "limited", limit: goal.limit };
+      break;
+    case "active":
+      break;
+  }
+  const agent = root.voice?.agent;
+  if (agent !== undefined && config.restrictedAgents.includes(agent)) return { why: "restricted-agent", agent };
+  return config.autoContinue ? undefined : { why: "auto-continue-off" };
+}
+
+/** Counts from the later of run start and goal start, and anew from the continuation that it bought (M8). */
+function ceiling(goal: Goal, task: LiveTask, config: GateConfig): WayOut {
+  const released = goal.releases[task.id];
+  if (released === RELEASED_BY_USER) return { until: RELEASED_BY_USER };
+  if (config.maxTaskBlockMs === 0) return { endedBy: "user" };
+  return { until: Math.max(task.run.startedAt, goal.startedAt, released ?? 0) + config.maxTaskBlockMs };
+}
+
+/** An outcome holds only while somebody else may still tell it, or the agent may still answer it. */
+function outcomeReason(task: EndedTask, root: Root, now: number): readonly WaitReason[] {
+  if (task.status === "lost") return [];
+  const { id: taskID, title, delivery } = task;
+  switch (delivery.state) {
+    case "pending":
+      return delivery.teller === "host" && delivery.until > now
+        ? [{ why: "outcome-untold", taskID, title, until: delivery.until }]
+        : [];
+    case "delivered": {
+      const idleSince = root.activity.kind === "idle" ? root.activity.since : now;
+      const until = Math.max(delivery.at, idleSince) + UNANSWERED_HOLDS_MS;
+      return until > now ? [{ why: "outcome-unanswered", taskID, title, until }] : [];
+    }
+    case "not-owed":
+    case "reconciled":
+    case "undelivered":
+      return [];
+  }
+}

@@ -1,0 +1,189 @@
+import { readFrame } from "../delivery/frame.ts";
+import type { HostEvent, TurnError, Voice } from "../host/port.ts";
+import { ABORT_ERROR } from "../tasks/outcome.ts";
+import { SILENCE_MS } from "../tasks/task.ts";
+
+export interface Ask {
+  readonly askID: string;
+  readonly sessionID: string;
+  readonly kind: "permission" | "question";
+  readonly about: string;
+}
+
+/** What the host shows of a root session. */
+export type Activity =
+  | { readonly kind: "idle"; readonly since: number }
+  /** The host is asked at `askAt` when nothing was heard until then: a busy that never ends must not hold a goal. */
+  | { readonly kind: "busy"; readonly askAt: number }
+  | { readonly kind: "retrying"; readonly until: number; readonly message: string };
+
+/** Whether anything of ours may prompt a root. */
+export type Presence =
+  | { readonly kind: "awake" }
+  /** Aborted a moment ago: quitting and reloading look the same until `until`. */
+  | { readonly kind: "quieting"; readonly until: number }
+  /** The user has aborted: only the user's next message or `/goal resume` ends it. */
+  | { readonly kind: "quiet"; readonly since: number }
+  /** After a restart or reload: as quiet, but the goal is not paused. */
+  | { readonly kind: "asleep"; readonly since: number };
+
+/** The turn that runs, or the one that has just ended. */
+export interface Turn {
+  /** Whether one of our continuations started it. A user's message in between makes it the user's. */
+  readonly continuation: boolean;
+  /** A tool call other than the goal tools has succeeded. */
+  readonly progressed: boolean;
+  readonly error: TurnError | undefined;
+}
+
+/** A root session as the gate sees it. The goal is kept beside it. */
+export interface Root {
+  readonly id: string;
+  readonly activity: Activity;
+  readonly presence: Presence;
+  readonly voice: Voice | undefined;
+  readonly asks: readonly Ask[];
+  /** The user's last message, while no answer to it has begun. */
+  readonly unanswered: { readonly messageID: string; readonly at: number } | undefined;
+  readonly turn: Turn | undefined;
+  /** The newest user-role message; ids ascend. */
+  readonly lastMessageID: string;
+  /** The user's last message. OpenCode publishes messages again, long after they were written. */
+  readonly lastSpokenID: string;
+}
+
+/** How long after an abort a `dispose` may still show that it was a quit or a reload. */
+export const QUIETING_MS = 250;
+/** The only ceiling on not talking over the user. */
+export const USER_MESSAGE_HOLDS_MS = 30_000;
+
+export const GOAL_TOOLS: ReadonlySet<string> = new Set(["get_goal", "create_goal", "update_goal"]);
+
+export function newRoot(id: string, now: number): Root {
+  return {
+    id,
+    activity: { kind: "idle", since: now },
+    presence: { kind: "awake" },
+    voice: undefined,
+    asks: [],
+    unanswered: undefined,
+    turn: undefined,
+    lastMessageID: "",
+    lastSpokenID: "",
+  };
+}
+
+/** What a host event in the root's own session means for it. Pure. */
+export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
+  switch (event.type) {
+    case "session-busy":
+      return { ...root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
+    case "session-retrying":
+      return {
+        ...root,
+        activity: { kind: "retrying", until: Math.max(event.until, now + 1_000), message: event.message },
+      };
+    case "session-idle":
+      return idle(root, now);
+    case "session-error":
+      return event.error.name === ABORT_ERROR
+        ? quieting(root, now)
+        : { ...root, turn: { ...(root.turn ?? NO_TURN), error: event.error } };
+    case "user-message": {
+      if (event.messageID < root.lastMessageID) return root;
+      return { ...root, voice: event.voice ?? root.voice, lastMessageID: event.messageID };
+    }
+    case "user-text": {
+      const isUsers = !event.synthetic && !event.ignored && !isPrompt(event.text);
+      return isUsers && event.messageID > root.lastSpokenID ? userSpoke(root, event.messageID, now) : root;
+    }
+    case "assistant-message":
+      return answer(root, event, now);
+    case "tool": {
+      if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
+      return { ...root, turn: { ...(root.turn ?? NO_TURN), progressed: true } };
+    }
+    case "session-seen":
+    case "session-deleted":
+    case "session-compacted":
+    case "assistant-text":
+    case "ask-opened":
+    case "ask-closed":
+      return root;
+  }
+}
+
+/** An ask anywhere in the tree of the root. It closes with its reply, and with the end of its session's turn. */
+export function receiveAsk(root: Root, event: HostEvent): Root {
+  switch (event.type) {
+    case "ask-opened": {
+      const { askID, sessionID, kind, about } = event;
+      return { ...root, asks: [...root.asks.filter((ask) => ask.askID !== askID), { askID, sessionID, kind, about }] };
+    }
+    case "ask-closed":
+      return withAsks(root, (ask) => ask.askID !== event.askID);
+    case "session-idle":
+    case "session-deleted":
+      return withAsks(root, (ask) => ask.sessionID !== event.sessionID);
+    default:
+      return root;
+  }
+}
+
+/** A turn of ours has started in the root: until it ends, what happens counts for it. */
+export function startTurn(root: Root, continuation: boolean): Root {
+  return { ...root, turn: { continuation, progressed: false, error: undefined } };
+}
+
+export function rootDeadline(root: Root): number {
+  const activity =
+    root.activity.kind === "busy"
+      ? root.activity.askAt
+      : root.activity.kind === "retrying"
+        ? root.activity.until
+        : Number.POSITIVE_INFINITY;
+  return Math.min(activity, root.presence.kind === "quieting" ? root.presence.until : Number.POSITIVE_INFINITY);
+}
+
+/** A prompt of ours; a compaction may replay it as if a user had written it. */
+function isPrompt(text: string): boolean {
+  const kind = readFrame(text)?.kind;
+  return kind === "continuation" || kind === "wrapup" || kind === "task-outcome";
+}
+
+function idle(root: Root, now: number): Root {
+  if (root.activity.kind === "idle") return root;
+  // An abort while the provider is retried publishes no error: only this idle, with nothing finished and nothing failed.
+  const abortedRetry = root.activity.kind === "retrying" && root.turn?.error === undefined;
+  const rested: Root = { ...root, activity: { kind: "idle", since: now } };
+  return abortedRetry ? quieting(rested, now) : rested;
+}
+
+/** An abort before the provider has begun to answer shows only in the assistant message, just before the idle. */
+function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Root {
+  const isNewest = event.parentID >= root.lastMessageID;
+  const heard = isNewest && event.error?.name === ABORT_ERROR ? quieting(root, now) : root;
+  const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
+  return answers ? { ...heard, unanswered: undefined } : heard;
+}
+
+function quieting(root: Root, now: number): Root {
+  if (root.presence.kind !== "awake") return { ...root, turn: undefined };
+  return { ...root, presence: { kind: "quieting", until: now + QUIETING_MS }, turn: undefined };
+}
+
+const NO_TURN: Turn = { continuation: false, progressed: false, error: undefined };
+
+function userSpoke(root: Root, messageID: string, now: number): Root {
+  return {
+    ...root,
+    presence: { kind: "awake" },
+    unanswered: { messageID, at: now },
+    lastSpokenID: messageID,
+    turn: NO_TURN,
+  };
+}
+
+function withAsks(root: Root, keep: (ask: Ask) => boolean): Root {
+  return root.asks.every(keep) ? root : { ...root, asks: root.asks.filter(keep) };
+}

@@ -1,0 +1,103 @@
+import type { Task } from "../tasks/task.ts";
+import { isLive } from "../tasks/task.ts";
+import type { Decision, StopReason, WaitReason } from "./gate.ts";
+import type { Goal } from "./goal.ts";
+
+/** Every state and reason in words for people. The only file that has them. */
+
+export function goalState(goal: Goal): string {
+  switch (goal.status) {
+    case "active":
+      return "active";
+    case "paused":
+      return goal.by === "user" ? "paused by you" : `paused: ${goal.reason}`;
+    case "complete":
+      return "complete";
+    case "blocked":
+      return `blocked: ${goal.blocker}`;
+    case "limited":
+      return `limited: ${goal.limit} are used up`;
+  }
+}
+
+export function waitReason(reason: WaitReason, now: number): string {
+  return `${waitWords(reason)} (${"until" in reason ? `at most ${duration(reason.until - now)} more` : "until you act"})`;
+}
+
+export function stopReason(reason: StopReason): string {
+  switch (reason.why) {
+    case "no-goal":
+      return "there is no goal";
+    case "auto-continue-off":
+      return "auto_continue is off";
+    case "paused":
+      return `the goal is paused by ${reason.by}: ${reason.reason}`;
+    case "complete":
+      return "the goal is complete";
+    case "blocked":
+      return `the goal is blocked: ${reason.blocker}`;
+    case "limited":
+      return `the goal has reached its limit of ${reason.limit}`;
+    case "restricted-agent":
+      return `the agent "${reason.agent}" does not pursue goals`;
+  }
+}
+
+export function decisionWords(decision: Decision, now: number): string {
+  switch (decision.kind) {
+    case "continue":
+      return decision.prompt === "wrapup" ? "wraps up" : "continues";
+    case "wait":
+      return `waits: ${decision.reasons.map((reason) => waitReason(reason, now)).join("; ")}`;
+    case "stop":
+      return `does not continue: ${stopReason(decision.reason)}`;
+  }
+}
+
+/** What `/goal` shows. */
+export function statusText(goal: Goal | undefined, decision: Decision, tasks: readonly Task[], now: number): string {
+  if (goal === undefined) return "No goal in this session. Start one with /goal <objective>.";
+  const live = tasks.filter(isLive);
+  return [
+    `Goal: ${goal.objective}`,
+    `State: ${goalState(goal)}`,
+    `Turns: ${goal.turns} continued, ${duration(now - goal.startedAt)} since the start`,
+    ...(decision.kind === "stop" && goal.status !== "active" ? [] : [`Now: ${decisionWords(decision, now)}`]),
+    ...(live.length > 0 ? [`Tasks: ${live.map((task) => `${task.title} (${task.status})`).join(", ")}`] : []),
+  ].join("\n");
+}
+
+/** `75` seconds is "1m 15s"; below ten seconds one decimal. */
+export function duration(ms: number): string {
+  const seconds = Math.max(ms, 0) / 1_000;
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10}s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}s`;
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60 ? `${minutes}m ${whole % 60}s` : `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
+}
+
+function waitWords(reason: WaitReason): string {
+  switch (reason.why) {
+    case "root-busy":
+      return "the agent is working";
+    case "provider-retries":
+      return `the provider is asked again: ${reason.message}`;
+    case "task-live":
+      return `the task "${reason.title}" is ${reason.status}`;
+    case "outcome-untold":
+      return `OpenCode is about to report the task "${reason.title}"`;
+    case "outcome-unanswered":
+      return `the agent has not answered the task "${reason.title}" yet`;
+    case "ask-open":
+      return `a ${reason.kind} is open in ${reason.sessionID}: ${reason.about}`;
+    case "user-message-unanswered":
+      return "your message comes first";
+    case "back-off":
+      return `${reason.failures} failed turn${reason.failures === 1 ? "" : "s"}, trying again`;
+    case "quiet":
+      return "you interrupted; write a message or say /goal resume";
+    case "asleep":
+      return "sleeping since OpenCode was started again; write a message or say /goal resume";
+  }
+}

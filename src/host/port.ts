@@ -1,0 +1,151 @@
+/**
+ * What this project needs from a coding-agent host, in its own words. `host/opencode.ts` is the adapter for stock
+ * OpenCode 1.18; a second host is a second adapter. Nothing outside `host/` knows an SDK type.
+ */
+
+/** Every answer may be missing: the host did not know the thing (`gone`) or did not answer (`unknown`). */
+export type Answer<T> =
+  | { readonly kind: "known"; readonly value: T }
+  /** The host says that the session does not exist (404). */
+  | { readonly kind: "gone" }
+  /** Time-out, transport error or nonsense. Proves nothing. */
+  | { readonly kind: "unknown"; readonly reason: string };
+
+/** An error of a turn, as the host reports it. Branch on `name`, never on `message`. */
+export interface TurnError {
+  readonly name: string;
+  readonly message: string;
+  readonly statusCode?: number;
+}
+
+/** Agent, model and variant of a session's last user message: an injected prompt must repeat them. */
+export interface Voice {
+  readonly agent: string;
+  readonly model: { readonly providerID: string; readonly modelID: string };
+  readonly variant?: string;
+}
+
+/** One message of a transcript, reduced to what decides whether a run has finished. */
+export interface TranscriptMessage {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  /** The user message that an assistant message answers. */
+  readonly parentID?: string;
+  readonly createdAt: number;
+  readonly completedAt?: number;
+  readonly finish?: string;
+  readonly summary: boolean;
+  readonly error?: TurnError;
+  /** Text parts joined, without synthetic, ignored and reasoning ones for assistant messages. */
+  readonly text: string;
+  /** For user messages: holds a part that the host made to trigger a compaction. */
+  readonly compaction: boolean;
+  readonly voice?: Voice;
+  /** Every text part, framed ones included: an outbox recognises its own message by the tag. */
+  readonly rawText: string;
+}
+
+export interface SessionInfo {
+  readonly id: string;
+  readonly parentID?: string;
+  readonly title: string;
+  readonly createdAt: number;
+  readonly archived: boolean;
+  readonly directory?: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Something happened in the host. Translated once, in `host/events.ts`. */
+export type HostEvent =
+  | { readonly type: "session-seen"; readonly session: SessionInfo; readonly created: boolean }
+  | { readonly type: "session-deleted"; readonly sessionID: string; readonly parentID?: string }
+  | { readonly type: "session-busy"; readonly sessionID: string }
+  | { readonly type: "session-retrying"; readonly sessionID: string; readonly until: number; readonly message: string }
+  | { readonly type: "session-idle"; readonly sessionID: string }
+  | { readonly type: "session-error"; readonly sessionID: string; readonly error: TurnError }
+  | { readonly type: "session-compacted"; readonly sessionID: string }
+  | {
+      readonly type: "user-message";
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly voice: Voice | undefined;
+    }
+  | {
+      /** A part of a user message that a model reads, or that is ignored; never a compaction request. */
+      readonly type: "user-text";
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly text: string;
+      readonly synthetic: boolean;
+      readonly ignored: boolean;
+      /** The host's own report of an ended background task. */
+      readonly told?: { readonly taskID: string; readonly ended: "completed" | "failed"; readonly text: string };
+    }
+  | {
+      /** A text part of an assistant message is complete. */
+      readonly type: "assistant-text";
+      readonly sessionID: string;
+      readonly text: string;
+    }
+  | {
+      readonly type: "assistant-message";
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly parentID: string;
+      readonly summary: boolean;
+      readonly completedAt: number | undefined;
+      readonly error: TurnError | undefined;
+    }
+  | {
+      /** A tool part of a session changed. `child` is set for the host's own Task tool. */
+      readonly type: "tool";
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly callID: string;
+      readonly tool: string;
+      readonly state: "running" | "completed" | "error";
+      readonly output: string;
+      readonly child?: { readonly sessionID: string; readonly background: boolean; readonly title: string };
+    }
+  | {
+      readonly type: "ask-opened";
+      readonly sessionID: string;
+      readonly askID: string;
+      readonly kind: "permission" | "question";
+      readonly about: string;
+    }
+  | {
+      readonly type: "ask-closed";
+      readonly sessionID: string;
+      readonly askID: string;
+      readonly kind: "permission" | "question";
+      readonly rejected: boolean;
+    };
+
+/** A prompt of ours. Sending it again under the same ids is an upsert in the host, never a second message. */
+export interface Prompt {
+  readonly sessionID: string;
+  readonly messageID: string;
+  readonly partID: string;
+  readonly text: string;
+  /** Undefined: that of the last user message is read from the session. */
+  readonly voice: Voice | undefined;
+}
+
+export interface HostPort {
+  /** Sessions that the host shows as working. A session that is not in it is idle, gone or was never started. */
+  statuses(): Promise<Answer<ReadonlyMap<string, "busy" | "retrying">>>;
+  children(parentID: string): Promise<Answer<readonly SessionInfo[]>>;
+  session(sessionID: string): Promise<Answer<SessionInfo>>;
+  /** Root sessions of this directory. */
+  roots(): Promise<Answer<readonly SessionInfo[]>>;
+  /** The whole transcript, oldest first. */
+  transcript(sessionID: string): Promise<Answer<readonly TranscriptMessage[]>>;
+  /** Stores a synthetic user message and lets the host start a turn. Resolves once the host has accepted it. */
+  prompt(prompt: Prompt): Promise<Answer<void>>;
+  /** Shows a text in the session that no model reads and that starts no turn. Only for an idle session. */
+  show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>>;
+  writeMetadata(sessionID: string, metadata: Readonly<Record<string, unknown>>): Promise<Answer<void>>;
+  toast(toast: { title: string; message: string; variant: "info" | "success" | "warning" | "error" }): Promise<void>;
+  log(level: "debug" | "info" | "warn" | "error", message: string, extra?: Readonly<Record<string, unknown>>): void;
+}

@@ -1,0 +1,114 @@
+import { readFrame } from "../delivery/frame.ts";
+import type { Found } from "../delivery/outbox.ts";
+import type { Answer, HostPort, TranscriptMessage } from "../host/port.ts";
+import type { Look } from "../tasks/grace-period-pruner.ts";
+import { type Reading, readOutcome } from "../tasks/outcome.ts";
+import type { Task } from "../tasks/task.ts";
+import type { Effect, Input, Saved } from "./messages.ts";
+import type { StoredRoot } from "./stored-root.ts";
+
+export interface EffectDependencies {
+  readonly host: HostPort;
+  readonly store: { save(stored: StoredRoot): Promise<Saved> };
+  /** Reads a root again of which another process runs tasks. */
+  readonly reread: (rootID: string) => Promise<void>;
+  readonly task: (taskID: string) => Task | undefined;
+  readonly dispatch: (input: Input) => void;
+}
+
+/** Carries out what the keeper decided, and answers with inputs. Never throws and never rejects. */
+export function performer(deps: EffectDependencies): (effect: Effect) => void {
+  const { host, store, dispatch } = deps;
+  const run = (what: string, work: Promise<void>) => {
+    work.catch((error: unknown) => host.log("error", `goalkeeper: ${what} failed`, { error: String(error) }));
+  };
+  return (effect) => {
+    switch (effect.type) {
+      case "look":
+        return run("looking at a task", look(effect, deps));
+      case "ask-statuses":
+        return run(
+          "asking for statuses",
+          host.statuses().then((answer) => dispatch({ type: "statuses", answer })),
+        );
+      case "reread":
+        return run("reading stored state again", deps.reread(effect.rootID));
+      case "save": {
+        const { rootID, revision, stored } = effect;
+        const saved = store.save(stored).catch((error: unknown): Saved => ({ kind: "failed", reason: String(error) }));
+        return run(
+          "saving",
+          saved.then((result) => dispatch({ type: "saved", rootID, revision, result })),
+        );
+      }
+      case "send": {
+        const { rootID, prompt } = effect;
+        const sent = host
+          .prompt(prompt)
+          .catch((error: unknown): Answer<void> => ({ kind: "unknown", reason: String(error) }));
+        return run(
+          "sending",
+          sent.then((answer) => dispatch({ type: "sent", rootID, messageID: prompt.messageID, answer })),
+        );
+      }
+      case "verify":
+        return run("reading the transcript", verify(effect, deps));
+      case "toast": {
+        const { message, variant } = effect;
+        return run("showing a toast", host.toast({ title: "goalkeeper", message, variant }));
+      }
+    }
+  };
+}
+
+async function look(
+  effect: Extract<Effect, { type: "look" }>,
+  { host, task, dispatch }: EffectDependencies,
+): Promise<void> {
+  const { taskID, run } = effect;
+  const record = task(taskID);
+  if (record === undefined) return;
+  const everything = effect.scope === "everything";
+  const [transcript, statuses, children] = await Promise.all([
+    host.transcript(taskID),
+    everything ? host.statuses() : NOT_ASKED,
+    everything ? host.children(record.parentID) : NOT_ASKED,
+  ]);
+  const found: Look = {
+    reading: map(transcript, (messages): Reading => readOutcome(messages, record.run.promptID)),
+    shown: map(statuses, (shown) => shown.has(taskID)),
+    listed: map(children, (listed) => listed.some((child) => child.id === taskID)),
+  };
+  dispatch({ type: "looked", taskID, run, look: found });
+}
+
+/** What became of a message that was reserved before a restart, or sent without a turn that followed. */
+async function verify(
+  effect: Extract<Effect, { type: "verify" }>,
+  { host, dispatch }: EffectDependencies,
+): Promise<void> {
+  const { rootID, message } = effect;
+  const transcript = await host.transcript(rootID);
+  if (transcript.kind === "unknown") return;
+  dispatch({ type: "verified", rootID, found: find(transcript.kind === "known" ? transcript.value : [], message.id) });
+}
+
+/** A compaction may have replayed a message under another id: the id in its tag tells that it is the same. */
+export function find(transcript: readonly TranscriptMessage[], messageID: string): Found {
+  const at = transcript.findLastIndex(
+    (message) => message.id === messageID || readFrame(message.rawText)?.id === messageID,
+  );
+  const stored = transcript[at];
+  if (stored === undefined) return { kind: "absent" };
+  const after = transcript.slice(at + 1);
+  if (after.some((message) => message.role === "assistant" && !message.summary && message.parentID === stored.id))
+    return { kind: "answered" };
+  if (after.some((message) => message.role === "user" && !message.compaction)) return { kind: "overtaken" };
+  return { kind: "unanswered", text: stored.rawText };
+}
+
+const NOT_ASKED = { kind: "unknown", reason: "not asked" } as const;
+
+function map<T, U>(answer: Answer<T>, change: (value: T) => U): Answer<U> {
+  return answer.kind === "known" ? { kind: "known", value: change(answer.value) } : answer;
+}

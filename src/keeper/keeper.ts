@@ -1,0 +1,338 @@
+import type { Decision } from "../goals/gate.ts";
+import type { Goal } from "../goals/goal.ts";
+import type { Root } from "../goals/root.ts";
+import type { HostEvent } from "../host/port.ts";
+import { BackgroundTaskManager, type TaskChange } from "../tasks/background-task-manager.ts";
+import { isOursToTell, SILENCE_MS, type Task } from "../tasks/task.ts";
+import { Alarm } from "../time/alarm.ts";
+import type { Clock } from "../time/clock.ts";
+import { handOver } from "./compose.ts";
+import type { KeeperConfig } from "./config.ts";
+import type { Effect, Input, Observation } from "./messages.ts";
+import { RootKeeper } from "./root-keeper.ts";
+import { type Owner, type StoredRoot, stub } from "./stored-root.ts";
+
+export interface KeeperDependencies {
+  readonly clock: Clock;
+  readonly config: KeeperConfig;
+  readonly owner: Owner;
+  /** The owner as one string, as it stands in the tasks that it runs. */
+  readonly runner: string;
+  readonly ids: { message(after: string): string; part(): string };
+  readonly perform: (effect: Effect) => void;
+  readonly observe: (observation: Observation) => void;
+}
+
+/** What tools, commands and displays may read. */
+export interface KeeperView {
+  goal(rootID: string): Goal | undefined;
+  root(rootID: string): Root | undefined;
+  decision(rootID: string): Decision;
+  tasks(rootID: string): readonly Task[];
+}
+
+/**
+ * The conductor: every input goes through {@link dispatch}, one at a time, to completion. It routes inputs to the
+ * task manager and to the books of each root, which are pure or nearly so, and hands out their effects. It owns the
+ * one alarm. It does not talk to the host: `perform` does, and answers with further inputs.
+ */
+export class Keeper implements KeeperView {
+  readonly manager: BackgroundTaskManager;
+  private readonly roots = new Map<string, RootKeeper>();
+  private readonly mailbox: Input[] = [];
+  private readonly touched = new Set<string>();
+  private readonly alarm: Alarm;
+  private revision = 0;
+  private statusesAsked = false;
+  private draining = false;
+  private disposed = false;
+
+  constructor(private readonly deps: KeeperDependencies) {
+    this.alarm = new Alarm(deps.clock, () => this.dispatch({ type: "clock" }));
+    this.manager = new BackgroundTaskManager({
+      now: () => deps.clock.now(),
+      timing: deps.config.timing,
+      runner: deps.runner,
+      onChange: (change) => this.taskChanged(change),
+      onEffect: (effect) => (effect.type === "ask-statuses" ? this.askStatuses() : this.perform(effect)),
+    });
+  }
+
+  /** The one way in. Inputs that are raised while one is processed wait their turn. */
+  dispatch(input: Input): void {
+    if (this.disposed) return;
+    this.mailbox.push(input);
+    if (this.draining) return;
+    this.draining = true;
+    try {
+      for (let next = this.mailbox.shift(); next !== undefined; next = this.mailbox.shift()) {
+        this.handle(next);
+        this.evaluateTouched();
+      }
+    } finally {
+      this.draining = false;
+    }
+    this.alarm.arm(this.deadline());
+  }
+
+  goal(rootID: string): Goal | undefined {
+    return this.roots.get(rootID)?.goal;
+  }
+
+  root(rootID: string): Root | undefined {
+    return this.roots.get(rootID)?.state;
+  }
+
+  decision(rootID: string): Decision {
+    return this.roots.get(rootID)?.decision ?? { kind: "stop", reason: { why: "no-goal" } };
+  }
+
+  tasks(rootID: string): readonly Task[] {
+    return this.manager.of(rootID);
+  }
+
+  /** What the user's message would take along now; undefined if nothing is pending or a message is on its way. */
+  pendingNotice(rootID: string): string | undefined {
+    return this.roots.get(rootID)?.isSending === true ? undefined : handOver(this.manager.of(rootID));
+  }
+
+  /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */
+  deadline(): number {
+    let earliest = this.manager.deadline();
+    for (const root of this.roots.values()) earliest = Math.min(earliest, root.deadline);
+    return earliest;
+  }
+
+  /** All zero and not armed once everything has ended and the query windows are over. */
+  get sizes(): { roots: number; tasks: number; signs: number; armed: boolean } {
+    const { tasks, signs } = this.manager.sizes;
+    return { roots: this.roots.size, tasks, signs, armed: this.alarm.armed };
+  }
+
+  private get runner(): string {
+    return this.deps.runner;
+  }
+
+  /** Stops at once and writes nothing: what a reload interrupts is found again by the next instance. */
+  dispose(): void {
+    this.disposed = true;
+    this.alarm.clear();
+    this.mailbox.length = 0;
+    this.roots.clear();
+  }
+
+  private handle(input: Input): void {
+    const rootID = this.rootOf(input);
+    this.deps.observe({ type: "input", rootID, input });
+    if (rootID !== undefined) this.touched.add(rootID);
+    switch (input.type) {
+      case "host":
+        return this.hostEvent(input.event, rootID);
+      case "clock":
+        return this.clock();
+      case "goal":
+        return this.open(input.rootID).goalEvent(input.event);
+      case "user-speaks":
+        return this.open(input.rootID).userSpeaks();
+      case "wake":
+        return this.roots.get(input.rootID)?.wake();
+      case "restored":
+        return this.restored(input);
+      case "reread":
+        return this.reread(input);
+      case "storage-repaired":
+        return this.roots.get(input.rootID)?.markDirty();
+      case "looked":
+        return this.manager.dispatch(input.taskID, { type: "looked", run: input.run, look: input.look });
+      case "statuses":
+        return this.statuses(input.answer);
+      case "saved":
+        return this.roots.get(input.rootID)?.saved(input.revision, input.result);
+      case "sent":
+        return this.sent(input);
+      case "verified": {
+        const root = this.roots.get(input.rootID);
+        return root?.outboxEvent({ ...input, maySend: root.state.presence.kind === "awake" });
+      }
+      case "handed-over":
+        return this.handedOver(input.rootID, input.messageID);
+    }
+  }
+
+  private rootOf(input: Input): string | undefined {
+    switch (input.type) {
+      case "host":
+        return this.manager.tree.rootOf(sessionOf(input.event));
+      case "looked":
+        return this.manager.get(input.taskID)?.rootID;
+      case "restored":
+      case "reread":
+        return input.stored.self;
+      case "clock":
+      case "statuses":
+        return undefined;
+      case "goal":
+      case "user-speaks":
+      case "wake":
+      case "storage-repaired":
+      case "saved":
+      case "sent":
+      case "verified":
+      case "handed-over":
+        return input.rootID;
+    }
+  }
+
+  private hostEvent(event: HostEvent, rootID: string | undefined): void {
+    const sessionID = sessionOf(event);
+    const inRoot = sessionID === rootID;
+    if (rootID !== undefined) {
+      const root = inRoot && opensRoot(event) ? this.open(rootID) : this.roots.get(rootID);
+      root?.receive(event, inRoot);
+    }
+    this.manager.receive(event);
+    if (event.type !== "session-deleted" || !inRoot) return;
+    this.roots.get(sessionID)?.end();
+    this.roots.delete(sessionID);
+  }
+
+  private clock(): void {
+    const now = this.deps.clock.now();
+    this.manager.tick();
+    for (const [rootID, root] of this.roots) {
+      if (root.deadline > now) continue;
+      this.touched.add(rootID);
+      root.clock();
+    }
+  }
+
+  private statuses(answer: Extract<Input, { type: "statuses" }>["answer"]): void {
+    this.statusesAsked = false;
+    if (answer.kind !== "known") return;
+    for (const task of this.manager.silent()) {
+      this.touched.add(task.rootID);
+      this.manager.dispatch(task.id, { type: "status-read", shown: answer.value.has(task.id) });
+    }
+    for (const [rootID, root] of this.roots) {
+      const silent = this.manager.signs.lastAt(rootID) + SILENCE_MS <= this.deps.clock.now();
+      const missedIdle = silent && root.state.activity.kind === "busy" && !answer.value.has(rootID);
+      if (missedIdle) this.mailbox.push({ type: "host", event: { type: "session-idle", sessionID: rootID } });
+    }
+  }
+
+  /** One status call serves every silent task and root. */
+  private askStatuses(): void {
+    if (this.statusesAsked) return;
+    this.statusesAsked = true;
+    this.perform({ type: "ask-statuses" });
+  }
+
+  private sent({ rootID, messageID, answer }: Extract<Input, { type: "sent" }>): void {
+    const root = this.roots.get(rootID);
+    switch (answer.kind) {
+      case "known":
+        return root?.outboxEvent({ type: "accepted", messageID });
+      case "gone":
+        return root?.outboxEvent({ type: "reader-gone" });
+      case "unknown":
+        return root?.outboxEvent({ type: "refused", messageID, reason: answer.reason });
+    }
+  }
+
+  private handedOver(rootID: string, messageID: string): void {
+    for (const task of this.manager.of(rootID).filter(isOursToTell)) {
+      this.manager.dispatch(task.id, { type: "delivered", run: task.run.number, sessionID: rootID, messageID });
+    }
+  }
+
+  private restored({ stored, awake, elsewhere }: Extract<Input, { type: "restored" }>): void {
+    const { tree } = this.manager;
+    const seen = { archived: false, metadata: {} };
+    tree.see({ id: stored.self, title: "", createdAt: 0, ...seen });
+    for (const { id, parentID, title, createdAt } of stored.tasks)
+      tree.see({ id, parentID, title, createdAt, ...seen });
+    this.manager.restore(stored.tasks);
+    this.open(stored.self).restore(stored, awake);
+    this.takeOver(stored, elsewhere);
+  }
+
+  private reread({ stored, elsewhere }: Extract<Input, { type: "reread" }>): void {
+    for (const task of stored.tasks) {
+      if (this.manager.get(task.id)?.runner !== this.runner)
+        this.manager.dispatch(task.id, { type: "reread", stored: task });
+    }
+    this.takeOver(stored, elsewhere);
+  }
+
+  /** Tasks whose process is gone are ours from now on; those of a living one stay with it. */
+  private takeOver(stored: StoredRoot, elsewhere: readonly string[]): void {
+    for (const { id } of stored.tasks) {
+      const orphaned = !elsewhere.includes(id) && this.manager.get(id)?.runner !== this.runner;
+      if (orphaned) this.manager.dispatch(id, { type: "restarted", runner: this.runner });
+    }
+  }
+
+  private taskChanged(change: TaskChange): void {
+    const record = change.after ?? change.before;
+    if (record === undefined) return;
+    const { rootID } = record;
+    this.touched.add(rootID);
+    this.deps.observe({ type: "task", rootID, change });
+    if (durable(change.before) !== durable(change.after)) this.open(rootID).markDirty();
+    const isNews = change.event !== "restored" && change.before?.status !== change.after?.status;
+    if (!isNews || change.after?.status !== "lost") return;
+    this.perform({ type: "toast", rootID, variant: "warning", message: `Background task lost: ${record.title}` });
+  }
+
+  /** After each input: ask the gate for every root that it touched. */
+  private evaluateTouched(): void {
+    for (const rootID of this.touched) {
+      const root = this.roots.get(rootID);
+      root?.evaluate();
+      if (root?.isForgettable === true) this.roots.delete(rootID);
+    }
+    this.touched.clear();
+  }
+
+  private open(rootID: string): RootKeeper {
+    const known = this.roots.get(rootID);
+    if (known !== undefined) return known;
+    const { clock, config, owner, ids, observe } = this.deps;
+    const root = new RootKeeper(rootID, {
+      now: () => clock.now(),
+      config,
+      owner,
+      ids,
+      observe,
+      manager: this.manager,
+      perform: (effect) => this.perform(effect),
+      askStatuses: () => this.askStatuses(),
+      nextRevision: () => ++this.revision,
+    });
+    this.roots.set(rootID, root);
+    return root;
+  }
+
+  private perform(effect: Effect): void {
+    this.deps.observe({ type: "effect", rootID: this.rootOfEffect(effect), effect });
+    this.deps.perform(effect);
+  }
+
+  private rootOfEffect(effect: Effect): string | undefined {
+    if (effect.type === "ask-statuses") return undefined;
+    return effect.type === "look" ? this.manager.get(effect.taskID)?.rootID : effect.rootID;
+  }
+}
+
+function sessionOf(event: HostEvent): string {
+  return event.type === "session-seen" ? event.session.id : event.sessionID;
+}
+
+/** A root that works has a voice and an activity worth knowing, before anybody sets a goal in it. */
+function opensRoot(event: HostEvent): boolean {
+  return event.type === "user-message" || event.type === "session-busy";
+}
+
+function durable(task: Task | undefined): string {
+  return task === undefined ? "" : JSON.stringify(stub(task));
+}

@@ -1,0 +1,71 @@
+/** Inputs, effects and observations of the keeper: everything that goes in and comes out, as data. */
+import type { Found, Message } from "../delivery/outbox.ts";
+import type { Decision } from "../goals/gate.ts";
+import type { Goal, GoalEvent } from "../goals/goal.ts";
+import type { Answer, HostEvent, Prompt } from "../host/port.ts";
+import type { TaskChange } from "../tasks/background-task-manager.ts";
+import type { Look } from "../tasks/grace-period-pruner.ts";
+import type { TaskEffect } from "../tasks/transition.ts";
+import type { StoredRoot } from "./stored-root.ts";
+
+export type Saved =
+  | { readonly kind: "ok" }
+  | { readonly kind: "failed"; readonly reason: string }
+  /** Another living process keeps the books of this root now. */
+  | { readonly kind: "owned-elsewhere" };
+
+export type Input =
+  | { readonly type: "host"; readonly event: HostEvent }
+  /** The alarm rang. */
+  | { readonly type: "clock" }
+  /** A person or a model acts on the goal. */
+  | { readonly type: "goal"; readonly rootID: string; readonly event: GoalEvent }
+  /** A message of the user's is on its way into the root: nothing may overtake it. */
+  | { readonly type: "user-speaks"; readonly rootID: string }
+  /** The user wants a quiet or sleeping root to go on. */
+  | { readonly type: "wake"; readonly rootID: string }
+  /** `elsewhere`: ids of tasks that another living process runs. */
+  | {
+      readonly type: "restored";
+      readonly stored: StoredRoot;
+      readonly awake: boolean;
+      readonly elsewhere: readonly string[];
+    }
+  | { readonly type: "reread"; readonly stored: StoredRoot; readonly elsewhere: readonly string[] }
+  /** The root's metadata lost our key, or never got it. */
+  | { readonly type: "storage-repaired"; readonly rootID: string }
+  | { readonly type: "looked"; readonly taskID: string; readonly run: number; readonly look: Look }
+  | { readonly type: "statuses"; readonly answer: Answer<ReadonlyMap<string, "busy" | "retrying">> }
+  | { readonly type: "saved"; readonly rootID: string; readonly revision: number; readonly result: Saved }
+  | { readonly type: "sent"; readonly rootID: string; readonly messageID: string; readonly answer: Answer<void> }
+  | { readonly type: "verified"; readonly rootID: string; readonly found: Found }
+  /** A user's message takes the pending outcomes along. */
+  | { readonly type: "handed-over"; readonly rootID: string; readonly messageID: string };
+
+export type Effect =
+  | TaskEffect
+  | { readonly type: "save"; readonly rootID: string; readonly revision: number; readonly stored: StoredRoot }
+  | { readonly type: "send"; readonly rootID: string; readonly prompt: Prompt }
+  | { readonly type: "verify"; readonly rootID: string; readonly message: Message }
+  | {
+      readonly type: "toast";
+      readonly rootID: string;
+      readonly variant: "info" | "success" | "warning" | "error";
+      readonly message: string;
+    };
+
+/** What a trace and a progress display subscribe to. */
+export type Observation =
+  | { readonly type: "input"; readonly rootID: string | undefined; readonly input: Input }
+  | { readonly type: "task"; readonly rootID: string; readonly change: TaskChange }
+  | {
+      readonly type: "goal";
+      readonly rootID: string;
+      readonly before: Goal | undefined;
+      readonly after: Goal | undefined;
+      readonly event: GoalEvent["type"] | "restored" | "moved";
+    }
+  /** Emitted when the answer of the gate changes, not each time it is asked. */
+  | { readonly type: "decision"; readonly rootID: string; readonly decision: Decision }
+  | { readonly type: "outbox"; readonly rootID: string; readonly state: string; readonly message: Message | undefined }
+  | { readonly type: "effect"; readonly rootID: string | undefined; readonly effect: Effect };

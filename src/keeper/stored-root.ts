@@ -1,0 +1,70 @@
+import type { Message } from "../delivery/outbox.ts";
+import type { Goal } from "../goals/goal.ts";
+import { isEnded, isLive, type Task } from "../tasks/task.ts";
+
+/** Who keeps the books of a root: a plugin instance in a process on a host. */
+export interface Owner {
+  readonly host: string;
+  readonly pid: number;
+  /** Tells two processes with the same pid apart; epoch ms or the host's own ticks, only compared. */
+  readonly processStartedAt: number;
+  /** The plugin instance: a reload makes a new one in the same process. */
+  readonly instance: string;
+}
+
+/** A task without what can be read again from its session. */
+export type TaskStub = Task;
+
+/** A message that was reserved and perhaps sent, without its text: the session has it, or nobody does. */
+export type ReservedMessage = Omit<Message, "text">;
+
+/** What survives a `kill -9`: kept in the root session's own metadata, never in a file. */
+export interface StoredRoot {
+  readonly version: 1;
+  /** The root's own session id. A fork copies metadata: a copy that names another session is ignored. */
+  readonly self: string;
+  readonly owner: Owner;
+  /** Rises when another process or instance takes the root over: the higher claim owns it. */
+  readonly claim: number;
+  /** Rises with each write of its owner. */
+  readonly revision: number;
+  readonly goal?: Goal | undefined;
+  readonly reserved?: ReservedMessage | undefined;
+  readonly tasks: readonly TaskStub[];
+}
+
+/** More stubs than this are never stored: the oldest settled ones go first, a live or pending one never does. */
+export const MOST_STUBS = 200;
+
+export function stubs(tasks: readonly Task[]): readonly TaskStub[] {
+  const kept = tasks.map(stub);
+  const excess = kept.length - MOST_STUBS;
+  if (excess <= 0) return kept;
+  const evictable = kept.filter(
+    (task) => isEnded(task) && task.delivery.state !== "pending" && task.delivery.state !== "delivered",
+  );
+  const gone = new Set(evictable.slice(0, excess));
+  return kept.filter((task) => !gone.has(task));
+}
+
+/** Only what a transition changes: an observation or a deadline that moves is not worth a write. */
+export function stub(task: Task): TaskStub {
+  if (isEnded(task)) {
+    const { text: _text, ...outcome } = task.outcome;
+    return { ...task, outcome };
+  }
+  if (!isLive(task)) return task;
+  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt } = task;
+  const known = {
+    id,
+    parentID,
+    rootID,
+    origin,
+    title,
+    createdAt,
+    run,
+    runner,
+    ...(interruptedAt === undefined ? {} : { interruptedAt }),
+  };
+  return { ...known, status: "queued", askAt: 0 };
+}

@@ -1,0 +1,81 @@
+import type { Answer } from "../host/port.ts";
+import type { Reading } from "./outcome.ts";
+import type { Doubt, LiveTask, MissingTask, Outcome, TaskTiming, TerminalStatus } from "./task.ts";
+
+/** Looks at an unreadable task back off from one second to this. */
+const LONGEST_BACK_OFF_MS = 30_000;
+
+/** What was found when the host was asked about one task. */
+export interface Look {
+  /** The status list shows it as working. */
+  readonly shown: Answer<boolean>;
+  /** The parent's children list names it. */
+  readonly listed: Answer<boolean>;
+  readonly reading: Answer<Reading>;
+}
+
+export type Verdict =
+  | { readonly kind: "alive" }
+  | { readonly kind: "ended"; readonly status: TerminalStatus; readonly outcome: Outcome }
+  | { readonly kind: "look-again"; readonly at: number };
+
+/**
+ * Absence proves nothing by itself: a doubted task goes missing, is looked at, and only the end of the grace period
+ * lets its transcript settle it. After a restart the first look is at once, because a finished transcript needs no
+ * grace.
+ */
+export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTiming): MissingTask {
+  if (task.status === "missing") return task;
+  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt } = task;
+  const graceUntil = now + timing.graceMs;
+  return {
+    ...{ id, parentID, rootID, origin, title, createdAt, run, runner },
+    ...(interruptedAt === undefined ? {} : { interruptedAt }),
+    status: "missing",
+    doubt: why,
+    since: now,
+    graceUntil,
+    lookAt: why === "restart" ? now : graceUntil,
+    looks: 0,
+  };
+}
+
+/**
+ * What a look at a missing task proves. `lost` needs all three questions answered and none showing it alive or
+ * finished; an unanswered question means to look again (M4).
+ */
+export function settleMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Verdict {
+  if (look.shown.kind === "known" && look.shown.value) return { kind: "alive" };
+  const reading = look.reading.kind === "known" ? look.reading.value : undefined;
+  const text = reading === undefined ? {} : { text: reading.text };
+  if (reading?.kind === "finished") return { kind: "ended", status: "completed", outcome: text };
+  if (reading?.kind === "failed")
+    return { kind: "ended", status: "failed", outcome: { ...text, error: reading.error } };
+  if (reading?.kind === "aborted" && (task.doubt !== "restart" || task.interruptedAt !== undefined)) {
+    return { kind: "ended", status: "cancelled", outcome: { ...text, reason: "it was aborted" } };
+  }
+  if (now < task.graceUntil) return { kind: "look-again", at: task.graceUntil };
+  const answered = look.shown.kind !== "unknown" && look.listed.kind !== "unknown" && look.reading.kind !== "unknown";
+  if (answered) return { kind: "ended", status: "lost", outcome: { ...text, reason: lostReason(task, look) } };
+  const ceiling = timing.ceilingMs === 0 ? Number.POSITIVE_INFINITY : task.run.startedAt + timing.ceilingMs;
+  if (now >= Math.max(ceiling, task.graceUntil)) {
+    return { kind: "ended", status: "lost", outcome: { ...text, reason: "OpenCode did not answer about it" } };
+  }
+  return {
+    kind: "look-again",
+    at: Math.min(now + Math.min(1_000 * 2 ** task.looks, LONGEST_BACK_OFF_MS), Math.max(ceiling, now + 1)),
+  };
+}
+
+function lostReason(task: MissingTask, look: Look): string {
+  if (look.reading.kind === "gone") return "its session does not exist any more";
+  switch (task.doubt) {
+    case "restart":
+      return "OpenCode stopped while it was working";
+    case "not-listed":
+      return "its session disappeared while it was working";
+    case "idle-unfinished":
+    case "no-status":
+      return "OpenCode stopped showing it before it had finished";
+  }
+}

@@ -1,0 +1,45 @@
+import type { TranscriptMessage, TurnError } from "../host/port.ts";
+import { KEPT_TEXT_LENGTH } from "./task.ts";
+
+/** What the transcript of a child says about one of its runs. */
+export type Reading =
+  | { readonly kind: "finished"; readonly text: string }
+  | { readonly kind: "failed"; readonly text: string; readonly error: TurnError }
+  | { readonly kind: "aborted"; readonly text: string }
+  | { readonly kind: "unfinished"; readonly text: string };
+
+/** Set by OpenCode on the assistant message of an aborted turn, and on that turn's `session.error`. */
+export const ABORT_ERROR = "MessageAbortedError";
+
+/** Finish reasons after which the turn goes on: the model wants tools, or the provider did not say. */
+const UNFINISHED = new Set(["tool-calls", "unknown"]);
+
+/**
+ * Reads how the run that answers `promptID` ended: by the last non-summary assistant message that answers it or a
+ * later user message. Without `promptID` the whole transcript is the run. A summary never settles a run (M10).
+ */
+export function readOutcome(transcript: readonly TranscriptMessage[], promptID?: string): Reading {
+  const start = promptID === undefined ? 0 : transcript.findIndex((message) => message.id === promptID);
+  // The prompt is gone (a revert, a compaction that dropped it): nothing can be said about this run.
+  if (start < 0) return { kind: "unfinished", text: "" };
+  const run = transcript.slice(start).filter((message) => !message.summary);
+  const answers = run.filter((message) => message.role === "assistant");
+  const text = keep(answers.findLast((message) => message.text !== "")?.text ?? "");
+  const last = run.findLast((message) => !(message.role === "user" && message.compaction));
+  if (last === undefined || last.role !== "assistant") return { kind: "unfinished", text };
+  if (last.error !== undefined) {
+    return last.error.name === ABORT_ERROR ? { kind: "aborted", text } : { kind: "failed", text, error: last.error };
+  }
+  const finished = last.completedAt !== undefined && last.finish !== undefined && !UNFINISHED.has(last.finish);
+  return finished ? { kind: "finished", text } : { kind: "unfinished", text };
+}
+
+/** The end of a long text is what matters: that is where an agent puts its result. */
+export function keep(text: string): string {
+  return text.length <= KEPT_TEXT_LENGTH ? text : text.slice(-KEPT_TEXT_LENGTH);
+}
+
+/** Orders messages by their numeric creation time, ties by id (T4: 9 comes before 10). */
+export function byCreation(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}

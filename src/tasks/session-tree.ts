@@ -1,0 +1,78 @@
+import type { SessionInfo } from "../host/port.ts";
+
+/** A child that the host's own Task tool made, as seen in the parent's tool part. */
+export interface NativeCall {
+  readonly callID: string;
+  readonly background: boolean;
+}
+
+interface Seen {
+  readonly id: string;
+  readonly parentID: string | undefined;
+  readonly title: string;
+  readonly createdAt: number;
+  busy: boolean;
+  native: NativeCall | undefined;
+}
+
+/** Longer chains are taken for a cycle in the host's data. */
+const DEEPEST_CHAIN = 64;
+
+/**
+ * Who is whose child. Status events carry no parent, so it is learned from `session.created` and `session.updated`.
+ * Nothing here is a task: a tree nobody watches costs its busy sessions and no more.
+ */
+export class SessionTree {
+  private readonly sessions = new Map<string, Seen>();
+
+  see(session: SessionInfo): void {
+    const before = this.sessions.get(session.id);
+    this.sessions.set(session.id, {
+      id: session.id,
+      parentID: session.parentID,
+      title: session.title,
+      createdAt: session.createdAt,
+      busy: before?.busy ?? false,
+      native: before?.native,
+    });
+  }
+
+  get(sessionID: string): Readonly<Seen> | undefined {
+    return this.sessions.get(sessionID);
+  }
+
+  setBusy(sessionID: string, busy: boolean): void {
+    const seen = this.sessions.get(sessionID);
+    if (seen !== undefined) seen.busy = busy;
+  }
+
+  setNative(sessionID: string, native: NativeCall): void {
+    const seen = this.sessions.get(sessionID);
+    if (seen !== undefined) seen.native = native;
+  }
+
+  forget(sessionID: string): void {
+    this.sessions.delete(sessionID);
+  }
+
+  /** The session without a parent above `sessionID`; undefined while a link is not known yet, or for a cycle. */
+  rootOf(sessionID: string): string | undefined {
+    let current = this.sessions.get(sessionID);
+    for (let depth = 0; current !== undefined && depth < DEEPEST_CHAIN; depth++) {
+      if (current.parentID === undefined) return current.id;
+      current = this.sessions.get(current.parentID);
+    }
+    return undefined;
+  }
+
+  /** Busy sessions below `rootID`, for a root that begins to be watched while its children already work. */
+  busyBelow(rootID: string): readonly Readonly<Seen>[] {
+    return [...this.sessions.values()].filter(
+      (seen) => seen.busy && seen.id !== rootID && this.rootOf(seen.id) === rootID,
+    );
+  }
+
+  get size(): number {
+    return this.sessions.size;
+  }
+}

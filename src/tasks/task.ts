@@ -1,0 +1,135 @@
+import type { TurnError } from "../host/port.ts";
+
+/** How a task came to be. See the glossary in docs/glossary.md. */
+export type Origin = "foreground" | "background" | "launched" | "adopted";
+
+export type TerminalStatus = "completed" | "failed" | "cancelled" | "lost";
+export type TaskStatus = "queued" | "running" | "missing" | TerminalStatus;
+
+/** One prompt-to-end stretch of a task. Outcome and delivery belong to it; events of an earlier run are inert. */
+export interface Run {
+  /** 1 for the first run. */
+  readonly number: number;
+  readonly startedAt: number;
+  /** The tool call of the parent that started it, for the host's own Task tool. */
+  readonly callID?: string;
+  /** The user message in the child that this run answers, once it was seen. */
+  readonly promptID?: string;
+}
+
+/** How a run ended, with what there is to read. */
+export interface Outcome {
+  /** The child's last text. Undefined when it has not been read (again) yet. */
+  readonly text?: string;
+  readonly error?: TurnError;
+  /** Why it ended, in words, where the status alone does not say it. */
+  readonly reason?: string;
+}
+
+/** Where the outcome of a run is on its way to its reader. */
+export type Delivery =
+  /** Whoever made the task reads it himself; nothing is told. */
+  | { readonly state: "not-owed" }
+  /** The host may still tell it, until then. Afterwards it is ours to tell. */
+  | { readonly state: "pending"; readonly teller: "host"; readonly until: number }
+  | { readonly state: "pending"; readonly teller: "goalkeeper" }
+  /** `sessionID` has a message (or tool result) about it. `byTurn`: reconciled when the turn that runs there ends. */
+  | {
+      readonly state: "delivered";
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly at: number;
+      readonly byTurn: boolean;
+    }
+  /** The parent has answered it. `at` stays the moment of delivery: the query window starts there. */
+  | { readonly state: "reconciled"; readonly at: number }
+  | { readonly state: "undelivered"; readonly at: number; readonly reason: string };
+
+/** Why a running task is doubted. */
+export type Doubt = "idle-unfinished" | "restart" | "not-listed" | "no-status";
+
+interface TaskBase {
+  /** The child's session id. */
+  readonly id: string;
+  readonly parentID: string;
+  readonly rootID: string;
+  readonly origin: Origin;
+  readonly title: string;
+  readonly createdAt: number;
+  readonly run: Run;
+  /** The plugin instance that runs it; only that one settles it while its process lives. */
+  readonly runner: string;
+  /** Set when the user aborted the root while it ran: an aborted transcript then means `cancelled`. */
+  readonly interruptedAt?: number;
+}
+
+/** Known, and no sign of life yet. */
+export interface QueuedTask extends TaskBase {
+  readonly status: "queued";
+  readonly askAt: number;
+}
+
+export interface RunningTask extends TaskBase {
+  readonly status: "running";
+  /**
+   * `alive`: look at `askAt` if nothing was heard until then. `idle`: the host shows the child idle; its transcript
+   * is read at `lookAt`, unless whoever tells its outcome comes first. `aborted`: the same, after an aborted turn.
+   */
+  readonly observed:
+    | { readonly kind: "alive"; readonly askAt: number }
+    | { readonly kind: "idle" | "aborted"; readonly since: number; readonly lookAt: number };
+}
+
+export interface MissingTask extends TaskBase {
+  readonly status: "missing";
+  readonly doubt: Doubt;
+  readonly since: number;
+  /** The end of the grace period: from then on a look may settle it as `lost`. */
+  readonly graceUntil: number;
+  readonly lookAt: number;
+  readonly looks: number;
+}
+
+export interface EndedTask extends TaskBase {
+  readonly status: TerminalStatus;
+  readonly endedAt: number;
+  readonly outcome: Outcome;
+  readonly delivery: Delivery;
+}
+
+export type LiveTask = QueuedTask | RunningTask | MissingTask;
+export type Task = LiveTask | EndedTask;
+
+export function isLive(task: Task): task is LiveTask {
+  return task.status === "queued" || task.status === "running" || task.status === "missing";
+}
+
+export function isEnded(task: Task): task is EndedTask {
+  return !isLive(task);
+}
+
+/** Whether the outcome waits to be told by us. A lost task is told, but never owed. */
+export function isOursToTell(task: Task): task is EndedTask {
+  return isEnded(task) && task.delivery.state === "pending" && task.delivery.teller === "goalkeeper";
+}
+
+/** Durations of the lifecycle, in milliseconds. Options are seconds for people; they become this once. */
+export interface TaskTiming {
+  /** How long a missing task may stay unobservable before its transcript settles it. */
+  readonly graceMs: number;
+  /** The query window: how long an ended record stays readable after its delivery. */
+  readonly cleanupDelayMs: number;
+  /** Looking again at an unreadable transcript stops here, counted from the start of the run; 0: never. */
+  readonly ceilingMs: number;
+}
+
+/** How long the host's own message about an ended native task may take before we read the transcript. */
+export const HOST_TELLS_WITHIN_MS = 2_000;
+/** Silence after which the host is asked for its statuses. */
+export const SILENCE_MS = 30_000;
+/** In the first minute of a run silence alone asks nothing (M5: too early is not missing). */
+export const QUIET_START_MS = 60_000;
+/** A look that got no answer by then is asked again. The host adapter's own time-outs are shorter. */
+export const LOOK_AGAIN_MS = 15_000;
+/** The record keeps this much of the child's last text (32 KB), so that a deleted session still has its output. */
+export const KEPT_TEXT_LENGTH = 32 * 1024;
