@@ -1,0 +1,214 @@
+import type { HostEvent } from "./port.ts";
+import { list, moment, type Raw, record, text } from "./raw.ts";
+import { readError, readSession, readVoice } from "./read.ts";
+
+/** OpenCode's report of an ended background task, in the parent's own session. */
+const TOLD = /^<task id="(ses_[0-9A-Za-z]+)" state="(completed|error)">/;
+const TOLD_TEXT = /<task_(?:result|error)>\n([\s\S]*)\n<\/task_(?:result|error)>/;
+/** Sessions whose last user message is remembered, to tell its parts from the assistant's. */
+const MOST_SESSIONS = 1_000;
+
+export interface EventSink {
+  /** Something that can change a task or a goal. */
+  readonly event: (event: HostEvent) => void;
+  /** A sign of life and nothing more. */
+  readonly sign: (sessionID: string) => void;
+}
+
+/**
+ * Turns OpenCode's events into {@link HostEvent}s. It is called for every token of every session: an event of no use
+ * costs one look-up in a map. Events of a shape that it does not know are dropped, never thrown.
+ */
+export class EventTranslator {
+  private readonly lastUserMessage = new Map<string, string>();
+  private readonly handlers = new Map<string, (properties: Raw) => void>([
+    ["message.part.delta", (properties) => this.delta(properties)],
+    ["message.part.updated", (properties) => this.part(record(properties.part))],
+    ["message.updated", (properties) => this.message(record(properties.info))],
+    ["session.status", (properties) => this.status(properties)],
+    ["session.created", (properties) => this.session(properties, true)],
+    ["session.updated", (properties) => this.session(properties, false)],
+    ["session.deleted", (properties) => this.deleted(properties)],
+    ["session.error", (properties) => this.error(properties)],
+    ["session.compacted", (properties) => this.compacted(properties)],
+    ["permission.asked", (properties) => this.asked(properties, "permission")],
+    ["permission.replied", (properties) => this.closed(properties, "permission", properties.reply === "reject")],
+    ["question.asked", (properties) => this.asked(properties, "question")],
+    ["question.replied", (properties) => this.closed(properties, "question", false)],
+    ["question.rejected", (properties) => this.closed(properties, "question", true)],
+  ]);
+
+  constructor(private readonly sink: EventSink) {}
+
+  receive(event: { readonly type: string; readonly properties?: unknown }): void {
+    const handler = this.handlers.get(event.type);
+    if (handler !== undefined) handler(record(event.properties));
+  }
+
+  /** A user message about to be stored, with its parts: on a fresh instance the events about them come a second later. */
+  userMessage(message: unknown, parts: readonly unknown[]): void {
+    this.message(record(message));
+    for (const part of parts) this.part(record(part));
+  }
+
+  private delta(properties: Raw): void {
+    const sessionID = properties.sessionID;
+    if (typeof sessionID === "string") this.sink.sign(sessionID);
+  }
+
+  private message(info: Raw): void {
+    const sessionID = text(info.sessionID);
+    const messageID = text(info.id);
+    if (sessionID === undefined || messageID === undefined) return;
+    this.sink.sign(sessionID);
+    if (info.role === "user") {
+      this.rememberUser(sessionID, messageID);
+      return this.sink.event({ type: "user-message", sessionID, messageID, voice: readVoice(info) });
+    }
+    const parentID = text(info.parentID);
+    if (info.role !== "assistant" || parentID === undefined) return;
+    this.sink.event({
+      type: "assistant-message",
+      sessionID,
+      messageID,
+      parentID,
+      summary: info.summary === true,
+      completedAt: moment(record(info.time).completed),
+      error: readError(info.error),
+    });
+  }
+
+  private part(part: Raw): void {
+    const sessionID = text(part.sessionID);
+    const messageID = text(part.messageID);
+    if (sessionID === undefined || messageID === undefined) return;
+    this.sink.sign(sessionID);
+    if (part.type === "tool") return this.tool(sessionID, messageID, part);
+    if (this.lastUserMessage.get(sessionID) === messageID) return this.userPart(sessionID, messageID, part);
+    const isComplete = part.type === "text" && moment(record(part.time).end) !== undefined;
+    if (isComplete) this.sink.event({ type: "assistant-text", sessionID, text: text(part.text) ?? "" });
+  }
+
+  private userPart(sessionID: string, messageID: string, part: Raw): void {
+    if (part.type === "compaction") return;
+    const body = text(part.text) ?? "";
+    const synthetic = part.synthetic === true;
+    const told = synthetic ? readTold(body) : undefined;
+    this.sink.event({
+      type: "user-text",
+      sessionID,
+      messageID,
+      text: body,
+      synthetic,
+      ignored: part.ignored === true,
+      ...(told === undefined ? {} : { told }),
+    });
+  }
+
+  private tool(sessionID: string, messageID: string, part: Raw): void {
+    const state = record(part.state);
+    const status = state.status;
+    const callID = text(part.callID);
+    const tool = text(part.tool);
+    if (
+      callID === undefined ||
+      tool === undefined ||
+      (status !== "running" && status !== "completed" && status !== "error")
+    )
+      return;
+    const metadata = record(state.metadata);
+    const childID = tool === "task" ? text(metadata.sessionId) : undefined;
+    const child = {
+      sessionID: childID ?? "",
+      background: metadata.background === true,
+      title: text(state.title) ?? text(record(state.input).description) ?? "",
+    };
+    this.sink.event({
+      type: "tool",
+      sessionID,
+      messageID,
+      callID,
+      tool,
+      state: status,
+      output: text(state.output) ?? text(state.error) ?? "",
+      ...(childID === undefined ? {} : { child }),
+    });
+  }
+
+  private status(properties: Raw): void {
+    const sessionID = text(properties.sessionID);
+    const status = record(properties.status);
+    if (sessionID === undefined) return;
+    this.sink.sign(sessionID);
+    switch (status.type) {
+      case "busy":
+        return this.sink.event({ type: "session-busy", sessionID });
+      case "idle":
+        return this.sink.event({ type: "session-idle", sessionID });
+      case "retry":
+        return this.sink.event({
+          type: "session-retrying",
+          sessionID,
+          until: moment(status.next) ?? 0,
+          message: text(status.message) ?? "",
+        });
+    }
+  }
+
+  private session(properties: Raw, created: boolean): void {
+    const session = readSession(properties.info);
+    if (session !== undefined) this.sink.event({ type: "session-seen", session, created });
+  }
+
+  private deleted(properties: Raw): void {
+    const info = record(properties.info);
+    const sessionID = text(info.id) ?? text(properties.sessionID);
+    if (sessionID === undefined) return;
+    const parentID = text(info.parentID);
+    this.lastUserMessage.delete(sessionID);
+    this.sink.event({ type: "session-deleted", sessionID, ...(parentID === undefined ? {} : { parentID }) });
+  }
+
+  private error(properties: Raw): void {
+    const sessionID = text(properties.sessionID);
+    const error = readError(properties.error);
+    if (sessionID !== undefined && error !== undefined) this.sink.event({ type: "session-error", sessionID, error });
+  }
+
+  private compacted(properties: Raw): void {
+    const sessionID = text(properties.sessionID);
+    if (sessionID !== undefined) this.sink.event({ type: "session-compacted", sessionID });
+  }
+
+  private asked(properties: Raw, kind: "permission" | "question"): void {
+    const sessionID = text(properties.sessionID);
+    const askID = text(properties.id);
+    if (sessionID === undefined || askID === undefined) return;
+    const question = record(list(properties.questions)[0]);
+    const about = text(properties.permission) ?? text(question.header) ?? text(question.question) ?? "";
+    this.sink.event({ type: "ask-opened", sessionID, askID, kind, about });
+  }
+
+  private closed(properties: Raw, kind: "permission" | "question", rejected: boolean): void {
+    const sessionID = text(properties.sessionID);
+    const askID = text(properties.requestID) ?? text(properties.id);
+    if (sessionID !== undefined && askID !== undefined)
+      this.sink.event({ type: "ask-closed", sessionID, askID, kind, rejected });
+  }
+
+  /** Old user messages are published again; only the newest one can still get parts. */
+  private rememberUser(sessionID: string, messageID: string): void {
+    if ((this.lastUserMessage.get(sessionID) ?? "") > messageID) return;
+    this.lastUserMessage.set(sessionID, messageID);
+    if (this.lastUserMessage.size <= MOST_SESSIONS) return;
+    const [oldest] = this.lastUserMessage.keys();
+    if (oldest !== undefined) this.lastUserMessage.delete(oldest);
+  }
+}
+
+function readTold(body: string): Extract<HostEvent, { type: "user-text" }>["told"] {
+  const match = TOLD.exec(body);
+  const taskID = match?.[1];
+  if (taskID === undefined) return undefined;
+  return { taskID, ended: match?.[2] === "completed" ? "completed" : "failed", text: TOLD_TEXT.exec(body)?.[1] ?? "" };
+}

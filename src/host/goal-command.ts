@@ -1,0 +1,99 @@
+import { frame } from "../delivery/frame.ts";
+import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
+import { goalText } from "../goals/prompts.ts";
+import { goalState, statusText } from "../goals/words.ts";
+import type { Keeper } from "../keeper/keeper.ts";
+import { isLive } from "../tasks/task.ts";
+import { type Caller, resolveCaller, type ToolDependencies } from "../tools/context.ts";
+import type { HostPort } from "./port.ts";
+
+/**
+ * The template of the command. OpenCode expands it before any hook runs: `` !`cmd` `` in the user's words would be
+ * executed and `@file` read. A placeholder for an argument that nobody gives swallows them; the hook gets them raw.
+ */
+export const COMMAND_TEMPLATE = "goal $99999";
+
+/**
+ * Thrown on purpose from `command.execute.before`: the answer is shown already, and no turn may start. OpenCode
+ * publishes nothing for it and leaves a running turn alone.
+ */
+export class CommandAnswered extends Error {
+  override readonly name = "CommandAnswered";
+}
+
+export interface CommandDependencies extends ToolDependencies {
+  readonly host: HostPort;
+  /** With the option `max_task_block_seconds: 0`, `/goal resume` lets the present waits go once. */
+  readonly hasCeiling: boolean;
+}
+
+/**
+ * Acts on `/goal …`.
+ *
+ * @returns the text that takes the place of the user's message; it starts the first turn of the goal
+ * @throws CommandAnswered when the command has been answered and no turn may start
+ */
+export async function executeGoalCommand(sessionID: string, args: string, deps: CommandDependencies): Promise<string> {
+  const caller = await resolveCaller(sessionID, deps);
+  const command = parseGoalCommand(args);
+  if (command.type !== "set") return answer(sessionID, act(command, caller, deps), caller, deps);
+  if (caller.isChild) return answer(sessionID, "Goals belong to the main session. Say /goal there.", caller, deps);
+  const id = deps.ids.message("");
+  deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
+  deps.keeper.dispatch({
+    type: "goal",
+    rootID: caller.rootID,
+    event: { type: "set", id, objective: command.objective },
+  });
+  return frame("goal", id, goalText(command.objective));
+}
+
+function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller, deps: CommandDependencies): string {
+  const { keeper } = deps;
+  const goal = keeper.goal(rootID);
+  if (goal === undefined) return "No goal in this session. Start one with /goal <objective>.";
+  switch (command.type) {
+    case "show":
+      return statusText(goal, keeper.decision(rootID), keeper.tasks(rootID), deps.now());
+    case "pause":
+      if (goal.status !== "active") return `Nothing to pause: the goal is ${goalState(goal)}.`;
+      keeper.dispatch({ type: "goal", rootID, event: { type: "pause", by: "user", reason: "you said /goal pause" } });
+      return "Goal paused. /goal resume goes on.";
+    case "resume":
+      return resume(keeper, rootID, deps.hasCeiling);
+    case "clear":
+      keeper.dispatch({ type: "goal", rootID, event: { type: "clear" } });
+      return `Goal cleared: ${goal.objective}`;
+  }
+}
+
+function resume(keeper: Keeper, rootID: string, hasCeiling: boolean): string {
+  const goal = keeper.goal(rootID);
+  if (goal?.status === "complete") return "The goal is complete. Start another with /goal <objective>.";
+  const wasAsleep = keeper.root(rootID)?.presence.kind === "asleep";
+  keeper.dispatch({ type: "wake", rootID });
+  const liveTaskIDs =
+    hasCeiling || wasAsleep
+      ? []
+      : keeper
+          .tasks(rootID)
+          .filter(isLive)
+          .map((task) => task.id);
+  keeper.dispatch({ type: "goal", rootID, event: { type: "resume", liveTaskIDs } });
+  return "Goal resumed.";
+}
+
+/** On a busy session even an ignored text costs a model request: there a toast has to do. */
+async function answer(
+  sessionID: string,
+  said: string,
+  { rootID }: Caller,
+  { keeper, host, ids }: CommandDependencies,
+): Promise<never> {
+  const root = keeper.root(sessionID === rootID ? rootID : sessionID);
+  const isIdle = root === undefined || root.activity.kind === "idle";
+  const [firstLine = said] = said.split("\n");
+  await host.toast({ title: "goal", message: isIdle ? firstLine : said, variant: "info" });
+  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), root?.voice);
+  throw new CommandAnswered(said);
+}

@@ -1,0 +1,156 @@
+import type { Hooks } from "@opencode-ai/plugin";
+import { escapeText, frame } from "../delivery/frame.ts";
+import { SYSTEM_TEXT } from "../goals/prompts.ts";
+import { goalState } from "../goals/words.ts";
+import type { Options } from "../options.ts";
+import { isLive } from "../tasks/task.ts";
+import { createGoal } from "../tools/create-goal.ts";
+import { getGoal } from "../tools/get-goal.ts";
+import { updateGoal } from "../tools/update-goal.ts";
+import type { EventTranslator } from "./events.ts";
+import { COMMAND_TEMPLATE, CommandAnswered, type CommandDependencies, executeGoalCommand } from "./goal-command.ts";
+import type { Loader } from "./loader.ts";
+import type { HostIds } from "./message-id.ts";
+
+export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"> {
+  readonly options: Options;
+  /** What was wrong with the options, for the log and the user. */
+  readonly problems: readonly string[];
+  readonly loader: Loader;
+  readonly translator: EventTranslator;
+  readonly ids: HostIds;
+  readonly onDispose: () => void;
+}
+
+/**
+ * OpenCode's hooks. A hook that throws fails the user's turn, and a synchronous throw in `event` breaks the host's run
+ * loop: every hook is async and guarded. The one exception is `command.execute.before`, which throws on purpose.
+ */
+export function createHooks(deps: HookDependencies): Hooks {
+  const { options, host, keeper, loader, translator } = deps;
+  /** Set by the `config` hook: a command of the user's own with that name is left alone. */
+  let ownsCommand = false;
+
+  const guarded = async (hook: string, work: () => void | Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      host.log("error", `goalkeeper: the hook ${hook} failed; the turn goes on without it`, { error: describe(error) });
+    }
+  };
+
+  return {
+    // The hottest path: one look-up for an event of no use, and no closure around it.
+    event: async ({ event }) => {
+      try {
+        translator.receive(event);
+      } catch (error) {
+        host.log("error", `goalkeeper: the event ${event.type} could not be handled`, { error: describe(error) });
+      }
+    },
+
+    config: (config) =>
+      guarded("config", () => {
+        const commands = config.command ?? {};
+        ownsCommand = commands[options.command] === undefined;
+        if (ownsCommand) {
+          const description = "Pursue a goal until it is met: /goal <objective> | pause | resume | clear";
+          config.command = { ...commands, [options.command]: { template: COMMAND_TEMPLATE, description } };
+        } else {
+          host.log(
+            "warn",
+            `goalkeeper: the command /${options.command} is yours already and is left alone; set the option "command"`,
+          );
+        }
+        afterStart(deps);
+      }),
+
+    tool: options.tools.includes("goal")
+      ? { get_goal: getGoal(deps), create_goal: createGoal(deps), update_goal: updateGoal(deps) }
+      : {},
+
+    "command.execute.before": async (input, output) => {
+      if (input.command !== options.command || !ownsCommand) return;
+      try {
+        const said = await executeGoalCommand(input.sessionID, input.arguments, {
+          ...deps,
+          hasCeiling: options.max_task_block_seconds > 0,
+        });
+        // In place: the host keeps the array that it handed out. The type wants ids that the host adds itself.
+        const part = { type: "text", text: said } as (typeof output.parts)[number];
+        output.parts.splice(0, output.parts.length, part);
+      } catch (error) {
+        if (error instanceof CommandAnswered) throw error;
+        host.log("error", "goalkeeper: the goal command failed", { error: describe(error) });
+        throw error;
+      }
+    },
+
+    "chat.message": (input, output) =>
+      guarded("chat.message", async () => {
+        const { message, parts } = output;
+        const isUsers = parts.some((part) => part.type === "text" && part.synthetic !== true && part.ignored !== true);
+        if (isUsers) await loader.spoken(input.sessionID);
+        translator.userMessage(message, parts);
+        const notice = isUsers ? keeper.pendingNotice(input.sessionID) : undefined;
+        if (notice === undefined) return;
+        const told = frame("task-outcome", message.id, notice);
+        parts.push({
+          id: deps.ids.part(),
+          sessionID: input.sessionID,
+          messageID: message.id,
+          type: "text",
+          synthetic: true,
+          text: told,
+        });
+        keeper.dispatch({ type: "handed-over", rootID: input.sessionID, messageID: message.id });
+      }),
+
+    "experimental.chat.system.transform": ({ sessionID }, output) =>
+      guarded("experimental.chat.system.transform", () => {
+        if (sessionID !== undefined && keeper.goal(sessionID) !== undefined) output.system.push(SYSTEM_TEXT);
+      }),
+
+    "experimental.session.compacting": ({ sessionID }, output) =>
+      guarded("experimental.session.compacting", () => {
+        const context = compactionContext(sessionID, deps);
+        if (context !== undefined) output.context.push(context);
+      }),
+
+    dispose: () => guarded("dispose", deps.onDispose),
+  };
+}
+
+/** What may only happen once the host has started: asking it anything earlier deadlocks. */
+function afterStart({ host, loader, problems }: HookDependencies): void {
+  for (const problem of problems) {
+    host.log("warn", `goalkeeper: ${problem}`);
+    host
+      .toast({ title: "goalkeeper", message: problem, variant: "warning" })
+      .catch((error: unknown) => host.log("warn", describe(error)));
+  }
+  loader
+    .start()
+    .catch((error: unknown) =>
+      host.log("error", "goalkeeper: stored goals could not be loaded", { error: describe(error) }),
+    );
+}
+
+/** The summary must keep the goal and what is owed; after it nobody reads the old messages. */
+function compactionContext(sessionID: string, { keeper }: HookDependencies): string | undefined {
+  const goal = keeper.goal(sessionID);
+  const live = keeper.tasks(sessionID).filter(isLive);
+  if (goal === undefined && live.length === 0) return undefined;
+  const pursued =
+    goal === undefined
+      ? []
+      : [`The session pursues this goal (${goalState(goal)}); keep it word for word: ${escapeText(goal.objective)}`];
+  const tasks = live.map(
+    (task) => `Background task ${task.id} "${escapeText(task.title)}" is ${task.status}; its result will be reported.`,
+  );
+  return [...pursued, ...tasks].join("\n");
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,159 @@
+import type { PluginInput } from "@opencode-ai/plugin";
+import { withTimeout } from "../time/timeout.ts";
+import type { Answer, HostPort, Prompt, SessionInfo, TranscriptMessage, Voice } from "./port.ts";
+import { list, record, text } from "./raw.ts";
+import { readSession, readTranscript } from "./read.ts";
+
+export type Client = PluginInput["client"];
+
+/** Reads and small writes. A hung host must not hang us: an unanswered call is "unknown". */
+const CALL_TIMEOUT_MS = 5_000;
+/** A whole transcript can be large. */
+const TRANSCRIPT_TIMEOUT_MS = 10_000;
+/** Asked while the host itself still starts, which can take seconds. */
+const START_TIMEOUT_MS = 30_000;
+/** The host's own default hides everything behind the hundred newest sessions. */
+const MOST_ROOTS = 10_000;
+
+/** What every call of OpenCode's SDK resolves to: failures are values, except for transport errors. */
+interface Reply {
+  readonly data?: unknown;
+  readonly error?: unknown;
+  readonly response?: { readonly status: number };
+}
+
+/** {@link HostPort} for stock OpenCode 1.18, over the client that it hands to its plugins. */
+export class OpencodeHost implements HostPort {
+  constructor(
+    private readonly client: Client,
+    private readonly directory: string,
+  ) {}
+
+  async statuses(): Promise<Answer<ReadonlyMap<string, "busy" | "retrying">>> {
+    const answer = await call("session.status", () => this.client.session.status({ query: this.query }));
+    return convert(answer, (data) => {
+      const shown = new Map<string, "busy" | "retrying">();
+      for (const [sessionID, status] of Object.entries(record(data))) {
+        const type = record(status).type;
+        if (type === "busy" || type === "retry") shown.set(sessionID, type === "busy" ? "busy" : "retrying");
+      }
+      return shown;
+    });
+  }
+
+  async children(parentID: string): Promise<Answer<readonly SessionInfo[]>> {
+    const answer = await call("session.children", () =>
+      this.client.session.children({ path: { id: parentID }, query: this.query }),
+    );
+    return convert(answer, readSessions);
+  }
+
+  async session(sessionID: string): Promise<Answer<SessionInfo>> {
+    const answer = await call("session.get", () =>
+      this.client.session.get({ path: { id: sessionID }, query: this.query }),
+    );
+    if (answer.kind !== "known") return answer;
+    const session = readSession(answer.value);
+    return session === undefined
+      ? { kind: "unknown", reason: "session.get answered with something else" }
+      : { kind: "known", value: session };
+  }
+
+  async roots(): Promise<Answer<readonly SessionInfo[]>> {
+    // The generated type knows only `directory`; the server also takes these two.
+    const query = { ...this.query, roots: true, limit: MOST_ROOTS };
+    const answer = await call("session.list", () => this.client.session.list({ query }), START_TIMEOUT_MS);
+    return convert(answer, readSessions);
+  }
+
+  async transcript(sessionID: string): Promise<Answer<readonly TranscriptMessage[]>> {
+    const request = () => this.client.session.messages({ path: { id: sessionID }, query: this.query });
+    return convert(await call("session.messages", request, TRANSCRIPT_TIMEOUT_MS), readTranscript);
+  }
+
+  async prompt(prompt: Prompt): Promise<Answer<void>> {
+    const voice = prompt.voice ?? (await this.lastVoice(prompt.sessionID));
+    const part = { id: prompt.partID, type: "text" as const, text: prompt.text, synthetic: true };
+    const body = { messageID: prompt.messageID, ...voice, parts: [part] };
+    const answer = await call("session.promptAsync", () =>
+      this.client.session.promptAsync({ path: { id: prompt.sessionID }, query: this.query, body }),
+    );
+    return convert(answer, nothing);
+  }
+
+  async show(sessionID: string, shown: string, voice: Voice | undefined): Promise<Answer<void>> {
+    const part = { type: "text" as const, text: shown, ignored: true };
+    const body = { noReply: true, ...(voice ?? (await this.lastVoice(sessionID))), parts: [part] };
+    return convert(
+      await call("session.prompt", () =>
+        this.client.session.prompt({ path: { id: sessionID }, query: this.query, body }),
+      ),
+      nothing,
+    );
+  }
+
+  async writeMetadata(sessionID: string, metadata: Readonly<Record<string, unknown>>): Promise<Answer<void>> {
+    // The server takes `metadata`; the generated type does not know it.
+    const body = { metadata } as { title?: string };
+    const answer = await call("session.update", () =>
+      this.client.session.update({ path: { id: sessionID }, query: this.query, body }),
+    );
+    return convert(answer, nothing);
+  }
+
+  async toast(toast: {
+    title: string;
+    message: string;
+    variant: "info" | "success" | "warning" | "error";
+  }): Promise<void> {
+    await call("tui.showToast", () => this.client.tui.showToast({ query: this.query, body: toast }));
+  }
+
+  log(level: "debug" | "info" | "warn" | "error", message: string, extra?: Readonly<Record<string, unknown>>): void {
+    const body = { service: "goalkeeper", level, message, ...(extra === undefined ? {} : { extra }) };
+    // A log line that gets lost is the one thing nobody can be told about.
+    call("app.log", () => this.client.app.log({ query: this.query, body })).catch(nothing);
+  }
+
+  private get query(): { directory: string } {
+    return { directory: this.directory };
+  }
+
+  /** Without an agent a prompt switches the session to the default agent; a session never prompted has none to keep. */
+  private async lastVoice(sessionID: string): Promise<Voice | undefined> {
+    const transcript = await this.transcript(sessionID);
+    return transcript.kind === "known"
+      ? transcript.value.findLast((message) => message.voice !== undefined)?.voice
+      : undefined;
+  }
+}
+
+async function call(
+  what: string,
+  request: () => Promise<unknown>,
+  timeoutMs = CALL_TIMEOUT_MS,
+): Promise<Answer<unknown>> {
+  try {
+    const reply = (await withTimeout(what, request(), timeoutMs)) as Reply;
+    if (reply.error === undefined) return { kind: "known", value: reply.data };
+    if (reply.response?.status === 404) return { kind: "gone" };
+    const error = record(reply.error);
+    const said = text(record(error.data).message) ?? text(error.name) ?? "an error without a message";
+    return { kind: "unknown", reason: `${what}: ${said}` };
+  } catch (error) {
+    // Only aborted and unreachable calls throw; whatever it was, it proves nothing about the session.
+    return { kind: "unknown", reason: `${what}: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+function convert<T>(answer: Answer<unknown>, read: (data: unknown) => T): Answer<T> {
+  return answer.kind === "known" ? { kind: "known", value: read(answer.value) } : answer;
+}
+
+function readSessions(data: unknown): readonly SessionInfo[] {
+  return list(data).flatMap((item) => readSession(item) ?? []);
+}
+
+function nothing(): undefined {
+  return undefined;
+}

@@ -1,0 +1,150 @@
+import * as z from "zod/mini";
+import type { KeeperConfig } from "./keeper/config.ts";
+
+const seconds = () => z.number().check(z.nonnegative());
+const count = () => z.int().check(z.nonnegative());
+
+/** One schema per option, so that one bad value costs one option and not all of them. */
+const SCHEMAS = {
+  /** Whether the goal is continued by itself. Off: outcomes are still delivered. @default true */
+  auto_continue: z.boolean(),
+  /** Name of the command. A command of the user's own with that name is left alone. @default "goal" */
+  command: z.string().check(z.regex(/^[a-z][a-z0-9_-]*$/)),
+  /** Tool families the model gets; each costs tokens in every request. @default ["goal"] */
+  tools: z.array(z.enum(["goal"])),
+  /** After a restart: go on as soon as the directory is opened, instead of sleeping until the user writes. @default false */
+  resume_on_start: z.boolean(),
+  /** How long a missing task may stay unobservable before its transcript settles it. @default 5 */
+  missing_task_grace_seconds: seconds(),
+  /** How long one task may hold a goal back before one continuation names it as still running. 0: no ceiling. @default 900 */
+  max_task_block_seconds: seconds(),
+  /** The query window of an ended task. @default 600 */
+  task_cleanup_delay_seconds: seconds(),
+  /** Continuations per goal before it is limited. 0: no limit. @default 25 */
+  max_auto_turns: count(),
+  /** Consecutive failures to get a turn going before the goal pauses. @default 3 */
+  max_prompt_failures: z.int().check(z.positive()),
+  /** Continuation turns in a row without a successful tool call before the goal pauses. 0: off. @default 2 */
+  no_progress_turns: count(),
+  /** Agents in which a goal never runs. @default ["plan"] */
+  restricted_agents: z.array(z.string()),
+  /** Write traces: true, or the directory for them. @default false */
+  debug_log: z.union([z.boolean(), z.string().check(z.minLength(1))]),
+  /** Adds prompt and output text to the traces. @default false */
+  debug_log_text: z.boolean(),
+} as const;
+
+/** The plugin's options as people write them: flat, snake_case, seconds as numbers. */
+export interface Options {
+  readonly auto_continue: boolean;
+  readonly command: string;
+  readonly tools: readonly "goal"[];
+  readonly resume_on_start: boolean;
+  readonly missing_task_grace_seconds: number;
+  readonly max_task_block_seconds: number;
+  readonly task_cleanup_delay_seconds: number;
+  readonly max_auto_turns: number;
+  readonly max_prompt_failures: number;
+  readonly no_progress_turns: number;
+  readonly restricted_agents: readonly string[];
+  readonly debug_log: boolean | string;
+  readonly debug_log_text: boolean;
+}
+
+export const DEFAULT_OPTIONS: Options = {
+  auto_continue: true,
+  command: "goal",
+  tools: ["goal"],
+  resume_on_start: false,
+  missing_task_grace_seconds: 5,
+  max_task_block_seconds: 900,
+  task_cleanup_delay_seconds: 600,
+  max_auto_turns: 25,
+  max_prompt_failures: 3,
+  no_progress_turns: 2,
+  restricted_agents: ["plan"],
+  debug_log: false,
+  debug_log_text: false,
+};
+
+/** What a value should have been, in words for people. */
+const EXPECTED: Readonly<Record<keyof Options, string>> = {
+  auto_continue: "true or false",
+  command: "a name of lower-case letters, digits, - and _",
+  tools: 'a list of "goal"',
+  resume_on_start: "true or false",
+  missing_task_grace_seconds: "a number of seconds, 0 or more",
+  max_task_block_seconds: "a number of seconds, 0 or more",
+  task_cleanup_delay_seconds: "a number of seconds, 0 or more",
+  max_auto_turns: "a whole number, 0 or more",
+  max_prompt_failures: "a whole number, 1 or more",
+  no_progress_turns: "a whole number, 0 or more",
+  restricted_agents: "a list of agent names",
+  debug_log: "true, false or a directory",
+  debug_log_text: "true or false",
+};
+
+export interface ParsedOptions {
+  readonly options: Options;
+  /** One message per refused key: what was wrong, what was expected, what happens now. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Reads the options of `["opencode-goalkeeper", { … }]`. Never throws: a refused key keeps its default.
+ *
+ * @example parseOptions({ max_auto_turns: 5 }).options.max_auto_turns // 5
+ */
+export function parseOptions(input: unknown): ParsedOptions {
+  if (input === undefined || input === null) return { options: DEFAULT_OPTIONS, problems: [] };
+  if (typeof input !== "object" || Array.isArray(input)) {
+    return {
+      options: DEFAULT_OPTIONS,
+      problems: [`The options are ${shown(input)}; an object was expected. The defaults are used.`],
+    };
+  }
+  const accepted: Record<string, unknown> = {};
+  const problems: string[] = [];
+  for (const [key, value] of Object.entries(input)) {
+    if (!isOption(key)) {
+      problems.push(`Unknown option "${key}". Known are: ${Object.keys(SCHEMAS).join(", ")}. It is ignored.`);
+      continue;
+    }
+    if (SCHEMAS[key].safeParse(value).success) accepted[key] = value;
+    else
+      problems.push(
+        `Option "${key}" is ${shown(value)}; ${EXPECTED[key]} was expected. The default ${shown(DEFAULT_OPTIONS[key])} is used.`,
+      );
+  }
+  return { options: { ...DEFAULT_OPTIONS, ...accepted }, problems };
+}
+
+/** Seconds for people become milliseconds here, once. */
+export function keeperConfig(options: Options): KeeperConfig {
+  return {
+    timing: {
+      graceMs: options.missing_task_grace_seconds * 1_000,
+      cleanupDelayMs: options.task_cleanup_delay_seconds * 1_000,
+      ceilingMs: options.max_task_block_seconds * 1_000,
+    },
+    gate: {
+      autoContinue: options.auto_continue,
+      maxTaskBlockMs: options.max_task_block_seconds * 1_000,
+      restrictedAgents: options.restricted_agents,
+    },
+    limits: {
+      maxAutoTurns: options.max_auto_turns,
+      maxPromptFailures: options.max_prompt_failures,
+      noProgressTurns: options.no_progress_turns,
+    },
+  };
+}
+
+function isOption(key: string): key is keyof Options {
+  return Object.hasOwn(SCHEMAS, key);
+}
+
+function shown(value: unknown): string {
+  const json = JSON.stringify(value) ?? String(value);
+  return json.length <= 60 ? json : `${json.slice(0, 59)}…`;
+}

@@ -1,0 +1,39 @@
+import type { Loader } from "../host/loader.ts";
+import type { HostPort } from "../host/port.ts";
+import type { Keeper } from "../keeper/keeper.ts";
+
+/** What the goal tools need: the books, and the way from a session to its root. */
+export interface ToolDependencies {
+  readonly keeper: Keeper;
+  readonly loader: Pick<Loader, "ensure">;
+  readonly host: Pick<HostPort, "session">;
+  readonly ids: { message(after: string): string };
+  readonly now: () => number;
+}
+
+export interface Caller {
+  readonly rootID: string;
+  /** A child may read the goal of its root and not change it. */
+  readonly isChild: boolean;
+}
+
+/** Longer chains of parents are taken for a cycle. */
+const DEEPEST_CHAIN = 64;
+
+/** Finds the root above a session, asking the host where the books do not know it, and loads its stored state. */
+export async function resolveCaller(sessionID: string, { keeper, loader, host }: ToolDependencies): Promise<Caller> {
+  const known = keeper.manager.tree.rootOf(sessionID);
+  const rootID = known ?? (await askRoot(sessionID, host));
+  await loader.ensure(rootID);
+  return { rootID, isChild: rootID !== sessionID };
+}
+
+async function askRoot(sessionID: string, host: Pick<HostPort, "session">): Promise<string> {
+  let current = sessionID;
+  for (let depth = 0; depth < DEEPEST_CHAIN; depth++) {
+    const session = await host.session(current);
+    if (session.kind !== "known" || session.value.parentID === undefined) return current;
+    current = session.value.parentID;
+  }
+  return current;
+}

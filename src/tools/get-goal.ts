@@ -1,0 +1,16 @@
+import { statusText } from "../goals/words.ts";
+import { resolveCaller, type ToolDependencies } from "./context.ts";
+import { defineTool } from "./define.ts";
+
+/** Codex's `get_goal`: what the session pursues, and how it stands. */
+export function getGoal(deps: ToolDependencies) {
+  return defineTool({
+    description: "Read the goal of this session: objective, state, turns, and the background tasks it waits for.",
+    args: {},
+    async execute(_args, context) {
+      const { rootID } = await resolveCaller(context.sessionID, deps);
+      const { keeper } = deps;
+      return statusText(keeper.goal(rootID), keeper.decision(rootID), keeper.tasks(rootID), deps.now());
+    },
+  });
+}

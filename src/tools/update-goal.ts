@@ -1,0 +1,84 @@
+import * as z from "zod/mini";
+import type { Evidence, Goal } from "../goals/goal.ts";
+import { goalState } from "../goals/words.ts";
+import { list, type Raw, record, text } from "../host/raw.ts";
+import { isEnded, isLive, type Task } from "../tasks/task.ts";
+import { resolveCaller, type ToolDependencies } from "./context.ts";
+import { defineTool } from "./define.ts";
+
+const claim = z.object({
+  claim: z.string().register(z.globalRegistry, { description: "What is true now, and how you know" }),
+  tool_call_ids: z.optional(z.array(z.string())),
+});
+
+/** Codex's `update_goal`: the model may complete or block. Pause, resume and limits belong to the user. */
+export function updateGoal(deps: ToolDependencies) {
+  return defineTool({
+    description:
+      'Report on the goal. status "complete" needs evidence: what is true now and how it was checked. ' +
+      'status "blocked" needs the blocker: what only the user can solve.',
+    args: {
+      status: z.enum(["complete", "blocked"]),
+      evidence: z.optional(z.array(claim)),
+      blocker: z.optional(z.string()),
+    },
+    async execute(input, context) {
+      const args = record(input);
+      const { rootID, isChild } = await resolveCaller(context.sessionID, deps);
+      if (isChild)
+        return "The goal was not changed: it belongs to the main session. Report your result in your last message.";
+      const goal = deps.keeper.goal(rootID);
+      if (goal === undefined) return "There is no goal in this session. Nothing was changed.";
+      switch (args.status) {
+        case "complete":
+          return complete(deps, rootID, goal, args);
+        case "blocked":
+          return blocked(deps, rootID, goal, args);
+        default:
+          return `The goal was not changed: "status" must be "complete" or "blocked". It is ${goalState(goal)}.`;
+      }
+    },
+  });
+}
+
+function complete({ keeper }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {
+  if (goal.status === "complete") return "The goal is complete already.";
+  const evidence = readEvidence(args.evidence);
+  if (evidence.length === 0) {
+    return 'Not complete yet: "evidence" is missing. Give a list like [{"claim": "npm test passes: 42 passed, 0 failed"}].';
+  }
+  const open = keeper.tasks(rootID).filter((task) => isOpen(task, goal));
+  if (open.length > 0) {
+    const names = open.map(
+      (task) => `"${task.title}" (${task.id}): ${isLive(task) ? task.status : "its result comes next"}`,
+    );
+    return `Not complete yet: background tasks are open. End your turn; you are continued when they have ended.\n${names.join("\n")}`;
+  }
+  keeper.dispatch({ type: "goal", rootID, event: { type: "complete", evidence } });
+  return "The goal is complete. Tell the user in a few lines what was done.";
+}
+
+function blocked({ keeper }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {
+  const blocker = text(args.blocker)?.trim();
+  if (blocker === undefined || blocker === "") {
+    return 'The goal was not changed: "blocker" is missing. Say what exactly you need from the user.';
+  }
+  if (goal.status !== "active") return `The goal was not changed: it is ${goalState(goal)}.`;
+  keeper.dispatch({ type: "goal", rootID, event: { type: "blocked", blocker } });
+  return "The goal is blocked. Tell the user what you need; /goal resume goes on.";
+}
+
+/** Tasks somebody else made are not this goal's, and one past its ceiling has let go once already. */
+function isOpen(task: Task, goal: Goal): boolean {
+  if (task.origin === "adopted" || goal.releases[task.id] !== undefined) return false;
+  return isEnded(task) ? task.status !== "lost" && task.delivery.state === "pending" : true;
+}
+
+function readEvidence(value: unknown): readonly Evidence[] {
+  return list(value).flatMap((item) => {
+    const said = text(item) ?? text(record(item).claim);
+    if (said === undefined || said.trim() === "") return [];
+    const ids = list(record(item).tool_call_ids).flatMap((id) => text(id) ?? []);
+    return [{ claim: said.trim(), ...(ids.length === 0 ? {} : { tool_call_ids: ids }) }];
+  });
+}
