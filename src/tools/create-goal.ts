@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { goalState } from "../goals/words.ts";
 import { record, text } from "../host/raw.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
-import { defineTool } from "./define.ts";
+import { defineTool, described } from "./define.ts";
 
 /** Codex's `create_goal`. A conflict is a result, so that a model does not try it again and again. */
 export function createGoal(deps: ToolDependencies) {
@@ -10,7 +10,7 @@ export function createGoal(deps: ToolDependencies) {
     description:
       "Set a goal that this session pursues over several turns until it is met. " +
       "Only when the user explicitly asks for a goal; never for ordinary work.",
-    args: { objective: z.string().register(z.globalRegistry, { description: "What must be true in the end" }) },
+    args: { objective: described(z.string(), "What must be true in the end") },
     async execute(args, context) {
       const objective = text(record(args).objective)?.trim();
       if (objective === undefined || objective === "") {

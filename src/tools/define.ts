@@ -21,3 +21,11 @@ interface Definition {
 export function defineTool(definition: Definition): ToolDefinition {
   return definition as unknown as ToolDefinition;
 }
+
+/**
+ * Describes an argument to the model. OpenCode looks for `.meta()` or `.description` on each schema; `zod/mini` has
+ * neither, and its own registry is not the host's.
+ */
+export function described<T extends z.ZodMiniType>(schema: T, description: string): T {
+  return Object.assign(schema, { description });
+}

@@ -4,10 +4,10 @@ import { goalState } from "../goals/words.ts";
 import { list, type Raw, record, text } from "../host/raw.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
-import { defineTool } from "./define.ts";
+import { defineTool, described } from "./define.ts";
 
 const claim = z.object({
-  claim: z.string().register(z.globalRegistry, { description: "What is true now, and how you know" }),
+  claim: described(z.string(), "What is true now, and how you know"),
   tool_call_ids: z.optional(z.array(z.string())),
 });
 

@@ -1,0 +1,173 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { StoredRoot } from "../../src/keeper/stored-root.ts";
+import {
+  createIsolatedOpencode,
+  type EnvironmentOptions,
+  type IsolatedOpencode,
+  type ModelRequest,
+  type OpencodeServer,
+  type Script,
+  type ScriptedModel,
+  type StoredMessage,
+  startScriptedModel,
+} from "../../src/testing/index.ts";
+import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
+
+/** The built plugin, as a user's OpenCode loads it from a folder. */
+export const PLUGIN = new URL("../../", import.meta.url).href.replace(/\/$/, "");
+
+export interface StageOptions extends Omit<EnvironmentOptions, "model" | "plugins"> {
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** More plugins, before and after ours. */
+  readonly before?: EnvironmentOptions["plugins"];
+  readonly after?: EnvironmentOptions["plugins"];
+}
+
+/** One real OpenCode with the plugin, shared by the tests of a file: each session has a script of its own. */
+export interface Stage {
+  readonly opencode: IsolatedOpencode;
+  readonly model: ScriptedModel;
+  readonly server: OpencodeServer;
+  play(script: Script): Promise<Play>;
+  /** Ends the server (by SIGKILL with `kill`) and starts another one on the same data. */
+  restart(options?: { readonly kill?: boolean }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** One root session with its script. */
+export interface Play {
+  readonly id: string;
+  /** Says `/goal …`, as the TUI does. Resolves when the host has answered, which is at the end of the first turn. */
+  goal(args: string, agent?: string): Promise<void>;
+  /** A message of the user's. */
+  say(text: string, agent?: string): Promise<void>;
+  abort(): Promise<void>;
+  stored(): Promise<StoredRoot | undefined>;
+  messages(): Promise<StoredMessage[]>;
+  /** The text of every user-role message, oldest first. */
+  prompts(): Promise<string[]>;
+  /** Frames of ours in the transcript, e.g. all continuations. */
+  framed(kind: string): Promise<string[]>;
+  /** Model requests of this root, children left out. */
+  requests(): readonly ModelRequest[];
+  until(what: string, isTrue: () => boolean | Promise<boolean>, timeoutMs?: number): Promise<void>;
+  untilGoal(status: string, timeoutMs?: number): Promise<StoredRoot>;
+}
+
+export async function openStage({
+  options = {},
+  before = [],
+  after = [],
+  ...environment
+}: StageOptions = {}): Promise<Stage> {
+  if (!existsSync(join(new URL("../../dist/", import.meta.url).pathname, "server.js"))) {
+    throw new Error("dist/server.js is missing: run `npm run build` first");
+  }
+  const readers = new Map<string, ScriptReader>();
+  const parents = new Map<string, string>();
+  const rootOf = (sessionID: string): string => {
+    const parent = parents.get(sessionID);
+    return parent === undefined ? sessionID : rootOf(parent);
+  };
+  const model = await startScriptedModel((request): Promise<ReplySpec> => {
+    if (request.parentSessionID !== undefined) parents.set(request.sessionID, request.parentSessionID);
+    const reader = readers.get(rootOf(request.sessionID));
+    if (reader === undefined) throw new Error(`no script for ${request.sessionID}`);
+    return reader.next(request);
+  });
+  const opencode = createIsolatedOpencode({ model, plugins: [...before, [PLUGIN, options], ...after], ...environment });
+  let server = await opencode.serve();
+  const stage: Stage = {
+    opencode,
+    model,
+    get server() {
+      return server;
+    },
+    async play(script) {
+      const session = await server.createSession();
+      readers.set(session.id, new ScriptReader(script));
+      return createPlay(session.id, stage);
+    },
+    async restart({ kill = false } = {}) {
+      server = await server.restart({ kill });
+    },
+    async [Symbol.asyncDispose]() {
+      await opencode.dispose();
+      await model.close();
+    },
+  };
+  return stage;
+}
+
+function createPlay(id: string, stage: Stage): Play {
+  const play: Play = {
+    id,
+    async goal(args, agent) {
+      const body = { command: "goal", arguments: args, ...(agent === undefined ? {} : { agent }) };
+      await stage.server.client.session.command({ path: { id }, body });
+    },
+    say: (text, agent) => stage.server.prompt(id, text, agent === undefined ? {} : { agent }),
+    abort: () => stage.server.abort(id),
+    stored: async () => (await stage.server.metadata(id)).goalkeeper as StoredRoot | undefined,
+    messages: () => stage.server.messages(id),
+    async prompts() {
+      const messages = await play.messages();
+      return messages.filter(({ info }) => info.role === "user").map(textOf);
+    },
+    framed: async (kind) =>
+      (await play.prompts()).filter((text) => text.includes(`<goalkeeper kind="${kind}" id="msg_`)),
+    requests: () => stage.model.requests.filter((request) => request.kind === "turn" && request.sessionID === id),
+    async until(what, isTrue, timeoutMs = 20_000) {
+      const deadline = Date.now() + timeoutMs;
+      while (!(await isTrue())) {
+        if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms\n${await report(play, stage)}`);
+        await Bun.sleep(25);
+      }
+    },
+    async untilGoal(status, timeoutMs) {
+      let stored: StoredRoot | undefined;
+      const reached = async () => {
+        stored = await play.stored();
+        return stored?.goal?.status === status;
+      };
+      await play.until(`the goal is ${status}`, reached, timeoutMs);
+      if (stored === undefined) throw new Error("unreachable: the goal was seen");
+      return stored;
+    },
+  };
+  return play;
+}
+
+export function textOf({ parts }: StoredMessage): string {
+  return parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+}
+
+/** What a failed wait shows: the transcript, the stored state and our own log lines. */
+async function report(play: Play, stage: Stage): Promise<string> {
+  const lines = (await play.messages()).map((message) => {
+    const tools = message.parts.flatMap((part) =>
+      part.type === "tool" ? [`[${part.tool} ${part.state.status}]`] : [],
+    );
+    return `${message.info.role}: ${tools.join(" ")} ${textOf(message).slice(0, 200)}`;
+  });
+  const log = (await Promise.resolve(stage.opencode.readLog()))
+    .split("\n")
+    .filter((line) => line.includes("goalkeeper:"));
+  return [
+    ...lines,
+    JSON.stringify(await play.stored()),
+    ...log,
+    ...stage.model.failures.map(({ error }) => String(error)),
+  ].join("\n");
+}
+
+/** The call of OpenCode's own Task tool that sends a sub-agent off. `name` must stand in the child's script. */
+export function task(name: string, background = true) {
+  const args = { description: name, prompt: `${name}: do your part`, subagent_type: "general" };
+  return { name: "task", args: background ? { ...args, background } : args };
+}
+
+export const COMPLETE = {
+  toolCalls: [{ name: "update_goal", args: { status: "complete", evidence: [{ claim: "it was checked" }] } }],
+};
