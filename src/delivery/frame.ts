@@ -34,6 +34,11 @@ export function excerpt(text: string, length: number): string {
   return line.length <= length ? line : `${cut(line, length - 1)}…`;
 }
 
+/** As {@link excerpt}, for inside a frame: no longer than `length` when it is escaped, and no entity is cut. */
+export function escapedExcerpt(text: string, length: number): string {
+  return excerpt(escapeText(text), length).replace(/&[a-z]*…$/, "…");
+}
+
 /** The end of a long text, where an agent puts its result; says what was left out. */
 export function tail(text: string, length: number): string {
   return text.length <= length

@@ -3,6 +3,7 @@ import { escapeText, excerpt, tail } from "./frame.ts";
 
 /** What a notice carries of one task's output; the whole is in the child session. */
 const OUTPUT_LENGTH = 4_000;
+const ERROR_LENGTH = 1_000;
 const LAST_WORDS_LENGTH = 300;
 
 /** What a parent is told about ended tasks: true counts first, then each task once. */
@@ -40,7 +41,7 @@ function outcomeLine(task: EndedTask): string {
     case "completed":
       return `- ${name(task)}: completed${output(outcome.text)}`;
     case "failed":
-      return `- ${name(task)}: failed: ${escapeText(outcome.error?.message ?? outcome.reason ?? "no error was given")}${output(outcome.text)}`;
+      return `- ${name(task)}: failed: ${failure(outcome)}${output(outcome.text)}`;
     case "cancelled":
       return `- ${name(task)}: cancelled${because(outcome.reason)}${lastWords(outcome.text)}`;
     case "lost":
@@ -50,6 +51,10 @@ function outcomeLine(task: EndedTask): string {
 
 function name(task: EndedTask | LiveTask): string {
   return `"${escapeText(excerpt(task.title, 80))}" (${task.id})`;
+}
+
+function failure({ error, reason }: EndedTask["outcome"]): string {
+  return escapeText(excerpt(error?.message ?? reason ?? "no error was given", ERROR_LENGTH));
 }
 
 function because(reason: string | undefined): string {

@@ -91,7 +91,11 @@ export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number
       return outbox.state === "empty" ? to(outbox) : giveUp(outbox.message, "the session does not exist any more");
     case "answer-began": {
       // Also while the send call is still out: the host may start the turn before it answers us.
-      if (!isOut(outbox) || event.userMessageID < outbox.message.id) return to(outbox);
+      // An answer to a later message has read ours only if the host is known to have it.
+      const { userMessageID } = event;
+      if (!isOut(outbox)) return to(outbox);
+      const isRead = outbox.state === "sent" ? userMessageID >= outbox.message.id : userMessageID === outbox.message.id;
+      if (!isRead) return to(outbox);
       const { message } = outbox;
       const unseen: OutboxEffect[] = outbox.state === "sent" ? [] : [{ type: "delivered", message }];
       return to(EMPTY, ...unseen, { type: "started", message });
@@ -132,9 +136,9 @@ function verified(
       const sent = send({ ...message, text: found.text }, attempt + 1, now);
       return { outbox: sent.outbox, effects: [delivered, ...sent.effects] };
     }
-    // Restored: its outcomes are still pending and go out under a new id. Sent in vain: the same id is tried again.
+    // Restored, or the user has stopped us since: its outcomes are still pending and go out under a new id.
     case "absent":
-      return attempt === 0 ? to(EMPTY) : send(message, attempt + 1, now);
+      return attempt === 0 || !maySend ? to(EMPTY) : send(message, attempt + 1, now);
   }
 }
 

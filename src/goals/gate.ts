@@ -97,6 +97,7 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   const reasons: WaitReason[] = [];
   const { activity, presence, unanswered } = root;
   if (activity.kind === "busy") reasons.push({ why: "root-busy", until: Math.max(activity.askAt, now + 1) });
+  if (activity.kind === "settling") reasons.push({ why: "root-busy", until: Math.max(activity.until, now + 1) });
   if (activity.kind === "retrying")
     reasons.push({ why: "provider-retries", message: activity.message, until: Math.max(activity.until, now + 1) });
   if (presence.kind === "quieting") reasons.push({ why: "quiet", until: Math.max(presence.until, now + 1) });

@@ -156,7 +156,8 @@ function turnEnded(
     return NEEDS_USER.has(error.name) ? pause(goal, "error", said, now) : failed(goal, said, now, limits);
   }
   const idleTurns = turn.progressed || !turn.continuation ? 0 : goal.idleTurns + 1;
-  const rested = { ...goal, failures: 0, retryAt: 0, idleTurns };
+  const isUnchanged = goal.failures === 0 && goal.retryAt === 0 && goal.idleTurns === idleTurns;
+  const rested = isUnchanged ? goal : { ...goal, failures: 0, retryAt: 0, idleTurns };
   if (limits.noProgressTurns > 0 && idleTurns >= limits.noProgressTurns) {
     return pause(rested, "no-progress", `${idleTurns} turns in a row without a successful tool call`, now);
   }

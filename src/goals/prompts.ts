@@ -1,4 +1,4 @@
-import { escapeText, excerpt } from "../delivery/frame.ts";
+import { escapedExcerpt, escapeText } from "../delivery/frame.ts";
 import type { Goal } from "./goal.ts";
 
 /** A continuation repeats this much of the objective; `get_goal` gives the whole. */
@@ -21,7 +21,7 @@ export function goalText(objective: string): string {
 /** At most about 150 tokens: it is sent once per turn. */
 export function continuationText(goal: Goal): string {
   return (
-    `Go on towards the goal: ${escapeText(excerpt(goal.objective, REMINDER_LENGTH))}\n` +
+    `Go on towards the goal: ${escapedExcerpt(goal.objective, REMINDER_LENGTH)}\n` +
     'Do the next step now. When everything is done and checked, call update_goal with status "complete" and evidence. ' +
     'If you cannot go on without the user, call it with status "blocked" and the blocker.'
   );
@@ -29,7 +29,7 @@ export function continuationText(goal: Goal): string {
 
 export function wrapUpText(goal: Goal, limit: string): string {
   return (
-    `The limit of this goal is reached (${limit}): ${escapeText(excerpt(goal.objective, REMINDER_LENGTH))}\n` +
+    `The limit of this goal is reached (${limit}): ${escapedExcerpt(goal.objective, REMINDER_LENGTH)}\n` +
     "Start nothing new. Say in a few lines what is done, what is left and what you would do next, and end your turn."
   );
 }

@@ -15,7 +15,9 @@ export type Activity =
   | { readonly kind: "idle"; readonly since: number }
   /** The host is asked at `askAt` when nothing was heard until then: a busy that never ends must not hold a goal. */
   | { readonly kind: "busy"; readonly askAt: number }
-  | { readonly kind: "retrying"; readonly until: number; readonly message: string };
+  | { readonly kind: "retrying"; readonly until: number; readonly message: string }
+  /** A turn has failed: OpenCode publishes its idle twice, and a prompt between the two can be lost. */
+  | { readonly kind: "settling"; readonly until: number };
 
 /** Whether anything of ours may prompt a root. */
 export type Presence =
@@ -54,6 +56,8 @@ export interface Root {
 
 /** How long after an abort a `dispose` may still show that it was a quit or a reload. */
 export const QUIETING_MS = 250;
+/** The second idle of a failed turn has come by then: up to 270 ms were seen. */
+export const SETTLING_MS = 500;
 /** The only ceiling on not talking over the user. */
 export const USER_MESSAGE_HOLDS_MS = 30_000;
 
@@ -130,19 +134,33 @@ export function receiveAsk(root: Root, event: HostEvent): Root {
   }
 }
 
+/** A session has ended, whether or not its last events were heard: nobody can answer its asks any more. */
+export function closeAsks(root: Root, sessionID: string): Root {
+  return withAsks(root, (ask) => ask.sessionID !== sessionID);
+}
+
 /** A turn of ours has started in the root: until it ends, what happens counts for it. */
 export function startTurn(root: Root, continuation: boolean): Root {
   return { ...root, turn: { continuation, progressed: false, error: undefined } };
 }
 
 export function rootDeadline(root: Root): number {
-  const activity =
-    root.activity.kind === "busy"
-      ? root.activity.askAt
-      : root.activity.kind === "retrying"
-        ? root.activity.until
-        : Number.POSITIVE_INFINITY;
-  return Math.min(activity, root.presence.kind === "quieting" ? root.presence.until : Number.POSITIVE_INFINITY);
+  return Math.min(
+    activityDeadline(root.activity),
+    root.presence.kind === "quieting" ? root.presence.until : Number.POSITIVE_INFINITY,
+  );
+}
+
+function activityDeadline(activity: Activity): number {
+  switch (activity.kind) {
+    case "idle":
+      return Number.POSITIVE_INFINITY;
+    case "busy":
+      return activity.askAt;
+    case "retrying":
+    case "settling":
+      return activity.until;
+  }
 }
 
 /** A prompt of ours; a compaction may replay it as if a user had written it. */
@@ -152,10 +170,12 @@ function isPrompt(text: string): boolean {
 }
 
 function idle(root: Root, now: number): Root {
-  if (root.activity.kind === "idle") return root;
+  if (root.activity.kind === "idle" || root.activity.kind === "settling") return root;
   // An abort while the provider is retried publishes no error: only this idle, with nothing finished and nothing failed.
   const abortedRetry = root.activity.kind === "retrying" && root.turn?.error === undefined;
-  const rested: Root = { ...root, activity: { kind: "idle", since: now } };
+  const failed = root.turn?.error !== undefined;
+  const activity: Activity = failed ? { kind: "settling", until: now + SETTLING_MS } : { kind: "idle", since: now };
+  const rested: Root = { ...root, activity };
   return abortedRetry ? quieting(rested, now) : rested;
 }
 

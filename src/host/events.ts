@@ -1,10 +1,8 @@
 import type { HostEvent } from "./port.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
 import { readError, readSession, readVoice } from "./read.ts";
+import { readTold } from "./told.ts";
 
-/** OpenCode's report of an ended background task, in the parent's own session. */
-const TOLD = /^<task id="(ses_[0-9A-Za-z]+)" state="(completed|error)">/;
-const TOLD_TEXT = /<task_(?:result|error)>\n([\s\S]*)\n<\/task_(?:result|error)>/;
 /** Sessions whose last user message is remembered, to tell its parts from the assistant's. */
 const MOST_SESSIONS = 1_000;
 
@@ -204,11 +202,4 @@ export class EventTranslator {
     const [oldest] = this.lastUserMessage.keys();
     if (oldest !== undefined) this.lastUserMessage.delete(oldest);
   }
-}
-
-function readTold(body: string): Extract<HostEvent, { type: "user-text" }>["told"] {
-  const match = TOLD.exec(body);
-  const taskID = match?.[1];
-  if (taskID === undefined) return undefined;
-  return { taskID, ended: match?.[2] === "completed" ? "completed" : "failed", text: TOLD_TEXT.exec(body)?.[1] ?? "" };
 }

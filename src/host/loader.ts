@@ -9,6 +9,8 @@ export interface LoaderDependencies {
   readonly host: Pick<HostPort, "roots" | "session" | "log">;
   readonly keeper: Keeper;
   readonly resumeOnStart: boolean;
+  /** The owner key of this instance: what it wrote itself is in the books already. */
+  readonly runner: string;
   /** Whether the process behind an owner key still works, and is not this instance. */
   readonly runsElsewhere: (runner: string) => boolean;
 }
@@ -53,7 +55,7 @@ export class Loader {
     )
       return;
     const stored = this.read(session);
-    if (stored !== undefined) this.restore(stored, this.deps.resumeOnStart);
+    if (stored !== undefined && !this.isOurs(stored)) this.restore(stored, this.deps.resumeOnStart);
   }
 
   /** Before a command or a tool acts on a root: its stored state must be in the books. The user is here: it moves here. */
@@ -62,7 +64,7 @@ export class Loader {
     const session = await this.deps.host.session(rootID);
     if (session.kind !== "known" || this.known.has(rootID)) return;
     const stored = this.read(session.value);
-    if (stored === undefined) this.known.add(rootID);
+    if (stored === undefined || this.isOurs(stored)) this.known.add(rootID);
     else this.bring(stored, false);
   }
 
@@ -90,6 +92,10 @@ export class Loader {
     this.known.add(stored.self);
     this.foreign.delete(stored.self);
     this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored) });
+  }
+
+  private isOurs({ owner }: StoredRoot): boolean {
+    return ownerKey(owner) === this.deps.runner;
   }
 
   private elsewhere(stored: StoredRoot): readonly string[] {

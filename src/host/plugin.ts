@@ -47,7 +47,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     observe: (observation) => trace.observe(observation),
     perform: (effect) => perform(effect),
   });
-  const loader = new Loader({ host, keeper, runsElsewhere, resumeOnStart: options.resume_on_start });
+  const loader = new Loader({ host, keeper, runner, runsElsewhere, resumeOnStart: options.resume_on_start });
   const store = new Store({
     host,
     runsElsewhere,

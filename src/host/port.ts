@@ -25,6 +25,13 @@ export interface Voice {
   readonly variant?: string;
 }
 
+/** The host's own report of an ended background task, in the session of its parent. */
+export interface Told {
+  readonly taskID: string;
+  readonly ended: "completed" | "failed";
+  readonly text: string;
+}
+
 /** One message of a transcript, reduced to what decides whether a run has finished. */
 export interface TranscriptMessage {
   readonly id: string;
@@ -43,6 +50,7 @@ export interface TranscriptMessage {
   readonly voice?: Voice;
   /** Every text part, framed ones included: an outbox recognises its own message by the tag. */
   readonly rawText: string;
+  readonly told?: Told;
 }
 
 export interface SessionInfo {
@@ -78,8 +86,7 @@ export type HostEvent =
       readonly text: string;
       readonly synthetic: boolean;
       readonly ignored: boolean;
-      /** The host's own report of an ended background task. */
-      readonly told?: { readonly taskID: string; readonly ended: "completed" | "failed"; readonly text: string };
+      readonly told?: Told;
     }
   | {
       /** A text part of an assistant message is complete. */

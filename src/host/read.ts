@@ -2,6 +2,7 @@
 import { byCreation } from "../tasks/outcome.ts";
 import type { SessionInfo, TranscriptMessage, TurnError, Voice } from "./port.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
+import { readTold } from "./told.ts";
 
 export function readSession(value: unknown): SessionInfo | undefined {
   const info = record(value);
@@ -68,6 +69,7 @@ function readMessage(value: unknown): readonly TranscriptMessage[] {
     finish: text(info.finish),
     error: readError(info.error),
     voice: role === "user" ? readVoice(info) : undefined,
+    told: role === "user" ? readTold(joined(texts.filter((part) => part.synthetic === true))) : undefined,
   };
   return [
     {

@@ -5,7 +5,7 @@ import { type Decision, rootReasons, UNANSWERED_HOLDS_MS } from "../goals/gate.t
 import type { Goal } from "../goals/goal.ts";
 import { continuationText, wrapUpText } from "../goals/prompts.ts";
 import type { Root } from "../goals/root.ts";
-import { type EndedTask, isEnded, isLive, isOursToTell, type LiveTask, type Task } from "../tasks/task.ts";
+import { type EndedTask, isEnded, isLive, isOursToTell, isUntold, type LiveTask, type Task } from "../tasks/task.ts";
 
 export interface Composition {
   readonly root: Root;
@@ -23,7 +23,7 @@ export interface Composition {
  */
 export function compose(composition: Composition): Message | undefined {
   const { root, goal, decision, tasks, now } = composition;
-  const untold = tasks.filter(isOursToTell);
+  const untold = tasks.filter(isUntold);
   const unanswered = tasks.filter(isEnded).filter((task) => reminderAt(task, root) <= now);
   if (decision.kind === "continue" && goal !== undefined) {
     const overdue = tasks.filter(isLive).filter((task) => decision.overdueTaskIDs.includes(task.id));
@@ -35,15 +35,16 @@ export function compose(composition: Composition): Message | undefined {
   }
   const backedOff = goal?.status === "active" && goal.retryAt > now;
   if (backedOff || rootReasons(root, now).length > 0) return undefined;
-  const bad = untold.some((task) => task.status !== "completed");
+  const owed = untold.filter(isOursToTell);
+  const bad = owed.some((task) => task.status !== "completed");
   const launchedWork = tasks.some((task) => isLive(task) && task.origin === "launched");
-  const due = unanswered.length > 0 || (untold.length > 0 && (bad || !launchedWork));
+  const due = unanswered.length > 0 || (owed.length > 0 && (bad || !launchedWork));
   return due ? message(composition, "task-outcome", [], untold, unanswered, []) : undefined;
 }
 
 /** The outcomes that a user's message takes along. */
 export function handOver(tasks: readonly Task[]): string | undefined {
-  const untold = tasks.filter(isOursToTell);
+  const untold = tasks.filter(isUntold);
   return untold.length === 0 ? undefined : outcomeNotice(untold);
 }
 

@@ -1,4 +1,4 @@
-import type { Decision } from "../goals/gate.ts";
+import type { Decision, WaitReason } from "../goals/gate.ts";
 
 /** What makes two decisions the same for a reader: a deadline that moves a little does not make another one. */
 export function decisionKey(decision: Decision): string {
@@ -8,10 +8,25 @@ export function decisionKey(decision: Decision): string {
     case "stop":
       return `stop ${decision.reason.why}`;
     case "wait":
-      return decision.reasons
-        .map((reason) =>
-          [reason.why, "taskID" in reason ? reason.taskID : "", "status" in reason ? reason.status : ""].join(" "),
-        )
-        .join("; ");
+      return decision.reasons.map(reasonKey).join("; ");
+  }
+}
+
+function reasonKey(reason: WaitReason): string {
+  switch (reason.why) {
+    case "task-live":
+      return `${reason.why} ${reason.taskID} ${reason.status}`;
+    case "outcome-untold":
+    case "outcome-unanswered":
+      return `${reason.why} ${reason.taskID}`;
+    case "ask-open":
+      return `${reason.why} ${reason.sessionID} ${reason.kind} ${reason.about}`;
+    case "root-busy":
+    case "provider-retries":
+    case "user-message-unanswered":
+    case "back-off":
+    case "quiet":
+    case "asleep":
+      return reason.why;
   }
 }

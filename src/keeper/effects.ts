@@ -2,8 +2,8 @@ import { readFrame } from "../delivery/frame.ts";
 import type { Found } from "../delivery/outbox.ts";
 import type { Answer, HostPort, TranscriptMessage } from "../host/port.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
-import { type Reading, readOutcome } from "../tasks/outcome.ts";
-import type { Task } from "../tasks/task.ts";
+import { type Reading, readRun } from "../tasks/outcome.ts";
+import { isEnded, type Task } from "../tasks/task.ts";
 import type { Effect, Input, Saved } from "./messages.ts";
 import type { StoredRoot } from "./stored-root.ts";
 
@@ -29,7 +29,7 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
       case "ask-statuses":
         return run(
           "asking for statuses",
-          host.statuses().then((answer) => dispatch({ type: "statuses", answer })),
+          settled(host.statuses()).then((answer) => dispatch({ type: "statuses", answer })),
         );
       case "reread":
         return run("reading stored state again", deps.reread(effect.rootID));
@@ -43,12 +43,10 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
       }
       case "send": {
         const { rootID, prompt } = effect;
-        const sent = host
-          .prompt(prompt)
-          .catch((error: unknown): Answer<void> => ({ kind: "unknown", reason: String(error) }));
+        const { messageID } = prompt;
         return run(
           "sending",
-          sent.then((answer) => dispatch({ type: "sent", rootID, messageID: prompt.messageID, answer })),
+          settled(host.prompt(prompt)).then((answer) => dispatch({ type: "sent", rootID, messageID, answer })),
         );
       }
       case "verify":
@@ -61,25 +59,39 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
   };
 }
 
-async function look(
-  effect: Extract<Effect, { type: "look" }>,
-  { host, task, dispatch }: EffectDependencies,
-): Promise<void> {
+async function look(effect: Extract<Effect, { type: "look" }>, deps: EffectDependencies): Promise<void> {
+  const { host, task, dispatch } = deps;
   const { taskID, run } = effect;
   const record = task(taskID);
   if (record === undefined) return;
   const everything = effect.scope === "everything";
+  const wasRestarted = isEnded(record) || (record.status === "missing" && record.doubt === "restart");
+  if (wasRestarted && record.origin === "background") await findTold(record, deps);
   const [transcript, statuses, children] = await Promise.all([
-    host.transcript(taskID),
-    everything ? host.statuses() : NOT_ASKED,
-    everything ? host.children(record.parentID) : NOT_ASKED,
+    settled(host.transcript(taskID)),
+    everything ? settled(host.statuses()) : NOT_ASKED,
+    everything ? settled(host.children(record.parentID)) : NOT_ASKED,
   ]);
   const found: Look = {
-    reading: map(transcript, (messages): Reading => readOutcome(messages, record.run.promptID)),
+    reading: map(transcript, (messages): Reading => readRun(messages, record.run)),
     shown: map(statuses, (shown) => shown.has(taskID)),
     listed: map(children, (listed) => listed.some((child) => child.id === taskID)),
   };
   dispatch({ type: "looked", taskID, run, look: found });
+}
+
+/** The host may have told an outcome just before it was killed: then its message stands in the parent's transcript. */
+async function findTold({ id, parentID, run }: Task, { host, dispatch }: EffectDependencies): Promise<void> {
+  const transcript = await host.transcript(parentID);
+  if (transcript.kind !== "known") return;
+  const messages = transcript.value;
+  const at = messages.findLastIndex(({ told, createdAt }) => told?.taskID === id && createdAt >= run.startedAt);
+  const message = messages[at];
+  if (message?.told === undefined) return;
+  const answered = messages
+    .slice(at)
+    .some((later) => later.role === "assistant" && !later.summary && later.completedAt !== undefined);
+  dispatch({ type: "told-before", told: message.told, messageID: message.id, run: run.number, answered });
 }
 
 /** What became of a message that was reserved before a restart, or sent without a turn that followed. */
@@ -105,6 +117,11 @@ export function find(transcript: readonly TranscriptMessage[], messageID: string
     return { kind: "answered" };
   if (after.some((message) => message.role === "user" && !message.compaction)) return { kind: "overtaken" };
   return { kind: "unanswered", text: stored.rawText };
+}
+
+/** The port does not allow a call to reject: one that does has not answered. */
+function settled<T>(call: Promise<Answer<T>>): Promise<Answer<T>> {
+  return call.catch((error: unknown): Answer<T> => ({ kind: "unknown", reason: String(error) }));
 }
 
 const NOT_ASKED = { kind: "unknown", reason: "not asked" } as const;

@@ -3,7 +3,7 @@ import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
 import type { HostEvent } from "../host/port.ts";
 import { BackgroundTaskManager, type TaskChange } from "../tasks/background-task-manager.ts";
-import { isOursToTell, SILENCE_MS, type Task } from "../tasks/task.ts";
+import { isEnded, isUntold, SILENCE_MS, type Task } from "../tasks/task.ts";
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
 import { handOver } from "./compose.ts";
@@ -143,17 +143,17 @@ export class Keeper implements KeeperView {
       case "storage-repaired":
         return this.roots.get(input.rootID)?.markDirty();
       case "looked":
-        return this.manager.dispatch(input.taskID, { type: "looked", run: input.run, look: input.look });
+        return this.looked(input);
+      case "told-before":
+        return this.toldBefore(input);
       case "statuses":
         return this.statuses(input.answer);
       case "saved":
         return this.roots.get(input.rootID)?.saved(input.revision, input.result);
       case "sent":
         return this.sent(input);
-      case "verified": {
-        const root = this.roots.get(input.rootID);
-        return root?.outboxEvent({ ...input, maySend: root.state.presence.kind === "awake" });
-      }
+      case "verified":
+        return this.roots.get(input.rootID)?.verified(input.found);
       case "handed-over":
         return this.handedOver(input.rootID, input.messageID);
     }
@@ -165,6 +165,8 @@ export class Keeper implements KeeperView {
         return this.manager.tree.rootOf(sessionOf(input.event));
       case "looked":
         return this.manager.get(input.taskID)?.rootID;
+      case "told-before":
+        return this.manager.get(input.told.taskID)?.rootID;
       case "restored":
       case "reread":
         return input.stored.self;
@@ -206,6 +208,10 @@ export class Keeper implements KeeperView {
     }
   }
 
+  private looked({ taskID, run, look }: Extract<Input, { type: "looked" }>): void {
+    this.manager.dispatch(taskID, { type: "looked", run, look, kept: this.manager.signs.text(taskID) });
+  }
+
   private statuses(answer: Extract<Input, { type: "statuses" }>["answer"]): void {
     this.statusesAsked = false;
     if (answer.kind !== "known") return;
@@ -216,7 +222,10 @@ export class Keeper implements KeeperView {
     for (const [rootID, root] of this.roots) {
       const silent = this.manager.signs.lastAt(rootID) + SILENCE_MS <= this.deps.clock.now();
       const missedIdle = silent && root.state.activity.kind === "busy" && !answer.value.has(rootID);
-      if (missedIdle) this.mailbox.push({ type: "host", event: { type: "session-idle", sessionID: rootID } });
+      if (!missedIdle) continue;
+      // Not through the mailbox: it is no input, and a replay would hear of it twice.
+      this.touched.add(rootID);
+      this.hostEvent({ type: "session-idle", sessionID: rootID }, rootID);
     }
   }
 
@@ -233,16 +242,24 @@ export class Keeper implements KeeperView {
       case "known":
         return root?.outboxEvent({ type: "accepted", messageID });
       case "gone":
-        return root?.outboxEvent({ type: "reader-gone" });
+        // An end, not a failure to prompt: nobody is left to be told anything.
+        return this.hostEvent({ type: "session-deleted", sessionID: rootID }, rootID);
       case "unknown":
         return root?.outboxEvent({ type: "refused", messageID, reason: answer.reason });
     }
   }
 
   private handedOver(rootID: string, messageID: string): void {
-    for (const task of this.manager.of(rootID).filter(isOursToTell)) {
+    for (const task of this.manager.of(rootID).filter(isUntold)) {
       this.manager.dispatch(task.id, { type: "delivered", run: task.run.number, sessionID: rootID, messageID });
     }
+  }
+
+  private toldBefore({ told, messageID, run, answered }: Extract<Input, { type: "told-before" }>): void {
+    const { taskID, ended, text } = told;
+    if (this.manager.get(taskID)?.run.number !== run) return;
+    this.manager.dispatch(taskID, { type: "told", ended, text, messageID });
+    if (answered) this.manager.dispatch(taskID, { type: "reconciled", run });
   }
 
   private restored({ stored, awake, elsewhere }: Extract<Input, { type: "restored" }>): void {
@@ -278,7 +295,10 @@ export class Keeper implements KeeperView {
     const { rootID } = record;
     this.touched.add(rootID);
     this.deps.observe({ type: "task", rootID, change });
-    if (durable(change.before) !== durable(change.after)) this.open(rootID).markDirty();
+    // A record that goes opens no books: its root may be deleted.
+    const root = change.after === undefined ? this.roots.get(rootID) : this.open(rootID);
+    if (durable(change.before) !== durable(change.after)) root?.markDirty();
+    if (change.after !== undefined && isEnded(change.after)) this.roots.get(rootID)?.sessionEnded(record.id);
     const isNews = change.event !== "restored" && change.before?.status !== change.after?.status;
     if (!isNews || change.after?.status !== "lost") return;
     this.perform({ type: "toast", rootID, variant: "warning", message: `Background task lost: ${record.title}` });

@@ -2,7 +2,7 @@
 import type { Found, Message } from "../delivery/outbox.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
-import type { Answer, HostEvent, Prompt } from "../host/port.ts";
+import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
 import type { TaskEffect } from "../tasks/transition.ts";
@@ -35,6 +35,14 @@ export type Input =
   /** The root's metadata lost our key, or never got it. */
   | { readonly type: "storage-repaired"; readonly rootID: string }
   | { readonly type: "looked"; readonly taskID: string; readonly run: number; readonly look: Look }
+  /** Found in the parent's transcript after a restart: the host had told the outcome before. `answered`: and it was read. */
+  | {
+      readonly type: "told-before";
+      readonly told: Told;
+      readonly messageID: string;
+      readonly run: number;
+      readonly answered: boolean;
+    }
   | { readonly type: "statuses"; readonly answer: Answer<ReadonlyMap<string, "busy" | "retrying">> }
   | { readonly type: "saved"; readonly rootID: string; readonly revision: number; readonly result: Saved }
   | { readonly type: "sent"; readonly rootID: string; readonly messageID: string; readonly answer: Answer<void> }

@@ -1,5 +1,6 @@
 import {
   EMPTY,
+  type Found,
   type Message,
   type Outbox,
   type OutboxEffect,
@@ -7,9 +8,18 @@ import {
   outboxDeadline,
   transitionOutbox,
 } from "../delivery/outbox.ts";
-import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
+import { type Decision, decide, decisionDeadline, rootReasons } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline, transitionGoal } from "../goals/goal.ts";
-import { newRoot, QUIETING_MS, type Root, receiveAsk, receiveInRoot, rootDeadline, startTurn } from "../goals/root.ts";
+import {
+  closeAsks,
+  newRoot,
+  QUIETING_MS,
+  type Root,
+  receiveAsk,
+  receiveInRoot,
+  rootDeadline,
+  startTurn,
+} from "../goals/root.ts";
 import { goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
@@ -18,6 +28,7 @@ import { compose, reminderDeadline } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import { decisionKey } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
+import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
 import { type Owner, type ReservedMessage, type StoredRoot, stubs } from "./stored-root.ts";
 
 /** What the books of one root need from the keeper around them. */
@@ -34,23 +45,17 @@ export interface RootContext {
   readonly nextRevision: () => number;
 }
 
-type Storage =
-  | { readonly kind: "saved" }
-  | { readonly kind: "saving"; readonly revision: number }
-  | { readonly kind: "failing"; readonly failures: number; readonly retryAt: number };
-
-const LONGEST_SAVE_BACK_OFF_MS = 60_000;
+/** Changes of a goal that a crash takes nothing away from: the transcript shows them, or they come again. */
+const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrapped-up"] satisfies GoalEvent["type"][]);
 
 /** The books of one root session: its goal, its outbox, and whether they are stored. Its tasks are the manager's. */
 export class RootKeeper {
   private root: Root;
   private currentGoal: Goal | undefined;
   private outbox: Outbox = EMPTY;
-  private storage: Storage = { kind: "saved" };
-  /** Something durable has changed since the last save was begun. */
-  private dirty = false;
-  /** The session carries our key. */
-  private inStore = false;
+  private readonly storage = new RootStorage();
+  /** Ids for the next plain continuation, stored with everything else, so that it need not wait for a write. */
+  private spare: Pick<Message, "id" | "partID"> | undefined;
   private claim = 1;
   private lastDecision = "";
   private nextDeadline = Number.POSITIVE_INFINITY;
@@ -99,6 +104,7 @@ export class RootKeeper {
 
   /** Known before the host has stored the message, when a command puts it together. */
   userSpeaks(): void {
+    this.endQuieting();
     this.root = { ...this.root, presence: { kind: "awake" }, unanswered: { messageID: "", at: this.now } };
   }
 
@@ -108,6 +114,11 @@ export class RootKeeper {
     this.root = receiveAsk(before, event);
     if (!inRoot) return;
     this.root = receiveInRoot(this.root, event, this.now);
+    // A user who goes on writing has neither quit nor reloaded: the abort was his.
+    if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
+    if (event.type === "ask-closed" && event.rejected) {
+      this.goalEvent({ type: "pause", by: "user", reason: `you rejected a ${event.kind}` });
+    }
     if (event.type === "assistant-message" && !event.summary) {
       this.outboxEvent({ type: "answer-began", userMessageID: event.parentID });
     }
@@ -116,7 +127,7 @@ export class RootKeeper {
     }
     if (event.type !== "session-idle") return;
     if (before.activity.kind === "idle") this.idleAgain();
-    else this.turnEnded();
+    else if (before.activity.kind !== "settling") this.turnEnded();
   }
 
   /** Lets everything of this root whose moment has come act. */
@@ -126,15 +137,32 @@ export class RootKeeper {
     if (presence.kind === "quieting" && presence.until <= now) this.confirmQuiet();
     this.checkActivity();
     this.outboxEvent({ type: "clock", rootIdle: this.root.activity.kind === "idle" });
-    if (this.storage.kind === "failing" && this.storage.retryAt <= now) this.dirty = true;
   }
 
   wake(): void {
+    this.endQuieting();
     if (this.root.presence.kind !== "awake") this.root = { ...this.root, presence: { kind: "awake" } };
   }
 
+  /** A task has ended. */
+  sessionEnded(sessionID: string): void {
+    this.root = closeAsks(this.root, sessionID);
+  }
+
+  /** What the transcript says about the message that is on its way: by now it may be unwanted. */
+  verified(found: Found): void {
+    const message = messageOf(this.outbox);
+    if (message === undefined) return;
+    const { decision } = this;
+    const maySend =
+      message.kind === "task-outcome"
+        ? rootReasons(this.root, this.now).length === 0
+        : decision.kind === "continue" && decision.prompt === message.kind;
+    this.outboxEvent({ type: "verified", found, maySend });
+  }
+
   markDirty(): void {
-    this.dirty = true;
+    this.storage.changed(this.now);
   }
 
   goalEvent(event: GoalEvent): void {
@@ -152,7 +180,7 @@ export class RootKeeper {
     const before = this.outbox;
     const { outbox, effects } = transitionOutbox(before, event, this.now);
     if (outbox === before) return;
-    if (messageOf(outbox)?.id !== messageOf(before)?.id) this.dirty = true;
+    if (messageOf(outbox)?.id !== messageOf(before)?.id) this.storage.changed(this.now + UNHURRIED_MS);
     this.outbox = outbox;
     this.context.observe({
       type: "outbox",
@@ -167,9 +195,7 @@ export class RootKeeper {
   restore(stored: StoredRoot, awake: boolean): void {
     this.claim = stored.claim + 1;
     this.setGoal(stored.goal, "restored");
-    // What was read need not be written: the next transition will.
-    this.dirty = false;
-    this.inStore = true;
+    this.storage.wasRead();
     if (stored.reserved !== undefined)
       this.outboxEvent({ type: "restored", message: { ...stored.reserved, text: "" } });
     if (awake) return;
@@ -180,15 +206,13 @@ export class RootKeeper {
   }
 
   saved(revision: number, result: Saved): void {
-    if (this.storage.kind !== "saving" || this.storage.revision !== revision) return;
+    const ended = this.storage.end(revision, result, this.now);
+    if (ended === undefined) return;
     switch (result.kind) {
       case "ok":
-        this.storage = { kind: "saved" };
-        this.inStore = true;
-        if (!this.dirty) this.release();
         return;
       case "failed":
-        return this.saveFailed(result.reason);
+        return this.saveFailed(ended.failures, result.reason);
       case "owned-elsewhere":
         return this.moved();
     }
@@ -217,14 +241,18 @@ export class RootKeeper {
       return this.evaluate();
     }
     this.observeDecision(decision);
-    if (this.outbox.state === "empty" && this.storage.kind !== "failing") {
+    this.release();
+    if (this.outbox.state === "empty" && !this.storage.isFailing) {
       const message = this.compose(decision);
-      if (message !== undefined) this.outboxEvent({ type: "put", message });
+      if (message !== undefined) this.outboxEvent({ type: "put", message: this.withSpare(message) });
+      this.release();
     }
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
-    this.nextDeadline = this.isInUse ? this.earliest(decision) : Number.POSITIVE_INFINITY;
+    // A root that is not in use has to become quiet all the same, or it would never be forgotten.
+    this.nextDeadline =
+      this.isInUse || this.root.presence.kind === "quieting" ? this.earliest(decision) : Number.POSITIVE_INFINITY;
   }
 
   private get now(): number {
@@ -235,7 +263,7 @@ export class RootKeeper {
     return (
       this.currentGoal !== undefined ||
       this.outbox.state !== "empty" ||
-      this.storage.kind !== "saved" ||
+      !this.storage.isSettled ||
       this.tasks.length > 0
     );
   }
@@ -244,7 +272,9 @@ export class RootKeeper {
     const { turn, presence } = this.root;
     this.root = { ...this.root, turn: undefined };
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
-    const { continuation, progressed, error } = turn ?? { continuation: false, progressed: false, error: undefined };
+    // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
+    if (turn === undefined) return;
+    const { continuation, progressed, error } = turn;
     this.goalEvent({ type: "turn-ended", continuation, progressed, error });
   }
 
@@ -261,6 +291,14 @@ export class RootKeeper {
   /** No dispose has followed the abort: it was the user, not a quit or a reload. */
   private confirmQuiet(): void {
     this.root = { ...this.root, presence: { kind: "quiet", since: this.now } };
+    this.interrupted();
+  }
+
+  private endQuieting(): void {
+    if (this.root.presence.kind === "quieting") this.interrupted();
+  }
+
+  private interrupted(): void {
     for (const task of this.tasks) {
       if (isLive(task) && task.origin !== "adopted") this.context.manager.dispatch(task.id, { type: "interrupted" });
     }
@@ -271,12 +309,15 @@ export class RootKeeper {
   private checkActivity(): void {
     const { activity } = this.root;
     const { now } = this;
+    if (activity.kind === "settling" && activity.until <= now) {
+      this.root = { ...this.root, activity: { kind: "idle", since: now } };
+    }
     if (activity.kind === "retrying" && activity.until <= now) {
       this.root = { ...this.root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
     }
     if (activity.kind !== "busy" || activity.askAt > now) return;
     const heardUntil = this.context.manager.signs.lastAt(this.id) + SILENCE_MS;
-    this.root = { ...this.root, activity: { kind: "busy", askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
+    this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
     if (heardUntil <= now) this.context.askStatuses();
   }
 
@@ -284,7 +325,7 @@ export class RootKeeper {
     const before = this.currentGoal;
     if (goal === before) return;
     this.currentGoal = goal;
-    this.dirty = true;
+    this.storage.changed(UNHURRIED.has(event) ? this.now + UNHURRIED_MS : this.now);
     if (goal === undefined) this.context.manager.unwatch(this.id);
     else this.context.manager.watch(this.id);
     this.context.observe({ type: "goal", rootID: this.id, before, after: goal, event });
@@ -310,7 +351,8 @@ export class RootKeeper {
         }
         return;
       case "started":
-        this.root = startTurn(this.root, message.kind !== "task-outcome");
+        // A user's message in between makes the turn the user's.
+        if (this.root.lastSpokenID < message.id) this.root = startTurn(this.root, message.kind !== "task-outcome");
         if (message.kind === "continuation")
           this.goalEvent({ type: "continued", releasedTaskIDs: message.overdueTaskIDs });
         if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
@@ -327,35 +369,34 @@ export class RootKeeper {
 
   /** Written before acted: a message goes out once its reservation is stored, if it is still wanted. */
   private release(): void {
-    if (this.outbox.state !== "reserved") return;
-    this.outboxEvent({ type: this.isStillWanted(this.outbox.message) ? "stored" : "withdraw" });
+    const { outbox } = this;
+    if (outbox.state !== "reserved" || this.storage.reservedID !== outbox.message.id) return;
+    this.outboxEvent({ type: this.isStillWanted(outbox.message) ? "stored" : "withdraw" });
   }
 
   private isStillWanted(message: Message): boolean {
     const wanted = this.compose(this.decision);
+    // One more outcome since then: both ride in one message, and the session is woken once.
+    if (wanted?.kind !== message.kind || wanted.outcomes.length !== message.outcomes.length) return false;
+    // It must sort behind what was stored since: an answer to that would be taken for an answer to ours.
+    if (message.id <= this.root.lastMessageID) return false;
     const carries = (outcome: Message["outcomes"][number]) =>
-      wanted?.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run) === true;
-    return wanted?.kind === message.kind && message.outcomes.every(carries);
+      wanted.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run);
+    return message.outcomes.every(carries);
   }
 
-  private saveFailed(reason: string): void {
-    const failures = this.storage.kind === "failing" ? this.storage.failures + 1 : 1;
-    this.storage = {
-      kind: "failing",
-      failures,
-      retryAt: this.now + Math.min(1_000 * 2 ** failures, LONGEST_SAVE_BACK_OFF_MS),
-    };
-    if (this.outbox.state !== "reserved") return;
+  private saveFailed(failures: number, reason: string): void {
+    this.storage.changed(this.now);
     this.outboxEvent({ type: "withdraw" });
-    this.goalEvent({ type: "prompt-failed", reason: `its state could not be stored: ${reason}` });
+    if (failures < this.context.config.limits.maxPromptFailures) return;
+    this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
 
   /** The user went on in another process. What runs here is still ours to settle. */
   private moved(): void {
-    this.storage = { kind: "saved" };
     this.outbox = EMPTY;
     this.setGoal(undefined, "moved");
-    this.dirty = false;
+    this.storage.wasRead();
   }
 
   private observeDecision(decision: Decision): void {
@@ -370,12 +411,24 @@ export class RootKeeper {
     return compose({ root, goal, decision, tasks, now, ids: this.context.ids });
   }
 
+  /** Gives a continuation that carries nothing else the ids that are stored already. */
+  private withSpare(message: Message): Message {
+    const { spare } = this;
+    const isPlain =
+      message.kind === "continuation" && message.outcomes.length === 0 && message.overdueTaskIDs.length === 0;
+    if (!isPlain || spare === undefined || this.storage.reservedID !== spare.id || spare.id <= this.root.lastMessageID)
+      return message;
+    return { ...message, ...spare, text: message.text.replace(message.id, spare.id) };
+  }
+
   private save(): void {
-    const { now, storage } = this;
-    const wanted = this.currentGoal !== undefined || this.inStore || this.tasks.some(leavesFootprint);
-    if (!this.dirty || !wanted || storage.kind === "saving" || (storage.kind === "failing" && storage.retryAt > now))
-      return;
+    const { now, outbox, storage } = this;
+    const wanted = this.currentGoal !== undefined || storage.isPresent || this.tasks.some(leavesFootprint);
+    if (!wanted) return storage.giveUp();
+    if (outbox.state === "reserved" && storage.reservedID !== outbox.message.id) storage.changed(now);
+    if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
+    const reserved = this.reservation();
     const stored: StoredRoot = {
       version: 1,
       self: this.id,
@@ -383,12 +436,24 @@ export class RootKeeper {
       claim: this.claim,
       revision,
       goal: this.currentGoal,
-      reserved: reservation(this.outbox),
+      reserved,
       tasks: stubs(this.tasks),
     };
-    this.dirty = false;
-    this.storage = { kind: "saving", revision };
+    storage.begin(revision, reserved?.id);
     this.context.perform({ type: "save", rootID: this.id, revision, stored });
+  }
+
+  /** The message under way; with nothing under way the ids of the next one, which no transcript holds yet. */
+  private reservation(): ReservedMessage | undefined {
+    if (this.outbox.state !== "empty") {
+      const { text: _text, ...reserved } = this.outbox.message;
+      return reserved;
+    }
+    if (this.currentGoal?.status !== "active") return undefined;
+    const { ids } = this.context;
+    const isFresh = this.spare !== undefined && this.spare.id > this.root.lastMessageID;
+    if (!isFresh) this.spare = { id: ids.message(this.root.lastMessageID), partID: ids.part() };
+    return this.spare && { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] };
   }
 
   private earliest(decision: Decision): number {
@@ -398,7 +463,7 @@ export class RootKeeper {
       outboxDeadline(this.outbox),
       decisionDeadline(decision),
       reminderDeadline(this.root, this.tasks, this.now),
-      this.storage.kind === "failing" ? this.storage.retryAt : Number.POSITIVE_INFINITY,
+      this.storage.deadline,
     );
   }
 }
@@ -410,10 +475,4 @@ function leavesFootprint(task: Task): boolean {
 
 function messageOf(outbox: Outbox): Message | undefined {
   return outbox.state === "empty" ? undefined : outbox.message;
-}
-
-function reservation(outbox: Outbox): ReservedMessage | undefined {
-  if (outbox.state === "empty") return undefined;
-  const { text: _text, ...reserved } = outbox.message;
-  return reserved;
 }

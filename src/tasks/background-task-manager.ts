@@ -1,12 +1,12 @@
 import type { HostEvent } from "../host/port.ts";
 import { cleanupAt } from "./delayed-cleanup.ts";
+import { byCreation } from "./outcome.ts";
 import { type NativeCall, SessionTree } from "./session-tree.ts";
 import { Signs } from "./signs.ts";
 import {
   type Delivery,
   type EndedTask,
   isEnded,
-  isLive,
   type Origin,
   QUIET_START_MS,
   SILENCE_MS,
@@ -113,6 +113,8 @@ export class BackgroundTaskManager {
   watch(rootID: string): void {
     if (this.watched.has(rootID)) return;
     this.watched.add(rootID);
+    // A session from before this process, or one that was forgotten while nobody watched it.
+    if (this.tree.get(rootID) === undefined) this.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
     for (const child of this.tree.busyBelow(rootID)) {
       this.notice(child.id);
       this.dispatch(child.id, { type: "busy" });
@@ -137,7 +139,7 @@ export class BackgroundTaskManager {
   /** The tasks that count for a root, nested ones included, oldest first. */
   of(rootID: string): readonly Task[] {
     const ids = this.byRoot.get(rootID);
-    return ids === undefined ? [] : [...ids].flatMap((id) => this.tasks.get(id) ?? []);
+    return ids === undefined ? [] : [...ids].flatMap((id) => this.tasks.get(id) ?? []).sort(byCreation);
   }
 
   /** Live tasks that nobody has heard of for a while; one status call answers for all of them. */
@@ -195,8 +197,9 @@ export class BackgroundTaskManager {
 
   private deleted(sessionID: string): void {
     this.dispatch(sessionID, { type: "deleted", text: this.signs.text(sessionID) });
-    for (const task of this.childrenOf(sessionID)) {
-      if (isLive(task)) this.dispatch(task.id, { type: "deleted", text: this.signs.text(task.id) });
+    // With the root every reader is gone, also for tasks of children that were no task themselves.
+    for (const task of this.byRoot.has(sessionID) ? this.of(sessionID) : this.childrenOf(sessionID)) {
+      this.dispatch(task.id, { type: "deleted", text: this.signs.text(task.id) });
       this.dispatch(task.id, { type: "undelivered", run: task.run.number, reason: "its parent session was deleted" });
     }
     this.watched.delete(sessionID);

@@ -57,14 +57,12 @@ export function settleMissing(task: MissingTask, look: Look, now: number, timing
   if (now < task.graceUntil) return { kind: "look-again", at: task.graceUntil };
   const answered = look.shown.kind !== "unknown" && look.listed.kind !== "unknown" && look.reading.kind !== "unknown";
   if (answered) return { kind: "ended", status: "lost", outcome: { ...text, reason: lostReason(task, look) } };
-  const ceiling = timing.ceilingMs === 0 ? Number.POSITIVE_INFINITY : task.run.startedAt + timing.ceilingMs;
+  const ceiling = timing.ceilingMs === 0 ? Number.POSITIVE_INFINITY : task.since + timing.ceilingMs;
   if (now >= Math.max(ceiling, task.graceUntil)) {
     return { kind: "ended", status: "lost", outcome: { ...text, reason: "OpenCode did not answer about it" } };
   }
-  return {
-    kind: "look-again",
-    at: Math.min(now + Math.min(1_000 * 2 ** task.looks, LONGEST_BACK_OFF_MS), Math.max(ceiling, now + 1)),
-  };
+  const backOffMs = Math.min(1_000 * 2 ** Math.max(task.looks - 1, 0), LONGEST_BACK_OFF_MS);
+  return { kind: "look-again", at: Math.min(now + backOffMs, Math.max(ceiling, now + 1)) };
 }
 
 function lostReason(task: MissingTask, look: Look): string {

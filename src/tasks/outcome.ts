@@ -1,5 +1,5 @@
 import type { TranscriptMessage, TurnError } from "../host/port.ts";
-import { KEPT_TEXT_LENGTH } from "./task.ts";
+import { KEPT_TEXT_LENGTH, type Run } from "./task.ts";
 
 /** What the transcript of a child says about one of its runs. */
 export type Reading =
@@ -34,9 +34,20 @@ export function readOutcome(transcript: readonly TranscriptMessage[], promptID?:
   return finished ? { kind: "finished", text } : { kind: "unfinished", text };
 }
 
+/**
+ * Reads how a run ended, also where the process was killed before the run's prompt was known: a resumed session holds
+ * the finished earlier run, and only what came after the resume belongs to this one (M10).
+ */
+export function readRun(transcript: readonly TranscriptMessage[], run: Run): Reading {
+  if (run.promptID !== undefined || run.number === 1) return readOutcome(transcript, run.promptID);
+  const prompt = transcript.find(({ role, createdAt }) => role === "user" && createdAt >= run.startedAt);
+  return prompt === undefined ? { kind: "unfinished", text: "" } : readOutcome(transcript, prompt.id);
+}
+
 /** The end of a long text is what matters: that is where an agent puts its result. */
 export function keep(text: string): string {
-  return text.length <= KEPT_TEXT_LENGTH ? text : text.slice(-KEPT_TEXT_LENGTH);
+  // Half a surrogate pair at the cut would not be valid text.
+  return text.length <= KEPT_TEXT_LENGTH ? text : text.slice(-KEPT_TEXT_LENGTH).replace(/^[\uDC00-\uDFFF]/, "");
 }
 
 /** Orders messages by their numeric creation time, ties by id (T4: 9 comes before 10). */

@@ -113,13 +113,18 @@ export function isOursToTell(task: Task): task is EndedTask {
   return isEnded(task) && task.delivery.state === "pending" && task.delivery.teller === "goalkeeper";
 }
 
+/** Whether the next message names it. One that could not be delivered rides along, and makes none go out. */
+export function isUntold(task: Task): task is EndedTask {
+  return isEnded(task) && (task.delivery.state === "undelivered" || isOursToTell(task));
+}
+
 /** Durations of the lifecycle, in milliseconds. Options are seconds for people; they become this once. */
 export interface TaskTiming {
   /** How long a missing task may stay unobservable before its transcript settles it. */
   readonly graceMs: number;
   /** The query window: how long an ended record stays readable after its delivery. */
   readonly cleanupDelayMs: number;
-  /** Looking again at an unreadable transcript stops here, counted from the start of the run; 0: never. */
+  /** Looking again at an unreadable transcript stops here, counted from the first doubt; 0: never. */
   readonly ceilingMs: number;
 }
 

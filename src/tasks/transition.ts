@@ -1,4 +1,5 @@
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
+import { keep } from "./outcome.ts";
 import {
   type Delivery,
   type EndedTask,
@@ -39,7 +40,8 @@ export type TaskEvent =
       readonly output: string;
       readonly messageID: string;
     }
-  | { readonly type: "looked"; readonly run: number; readonly look: Look }
+  /** `kept` is the last completed text seen of the child. */
+  | { readonly type: "looked"; readonly run: number; readonly look: Look; readonly kept?: string | undefined }
   /** The status list was read after a silence. */
   | { readonly type: "status-read"; readonly shown: boolean }
   /** The user aborted the root. */
@@ -94,17 +96,13 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "prompted":
       return only(prompted(task, event.promptID, now));
     case "deleted":
-      return only(
-        isLive(task)
-          ? settle(task, "cancelled", { ...kept(event.text), reason: "its session was deleted" }, now)
-          : task,
-      );
+      return only(deleted(task, event.text, now));
     case "told":
       return only(told(task, event, now));
     case "tool":
       return only(onTool(task, event, now));
     case "looked":
-      return only(event.run === task.run.number ? looked(task, event.look, now, timing) : task);
+      return only(event.run === task.run.number ? looked(task, event, now, timing) : task);
     case "status-read":
       return only(statusRead(task, event.shown, now, timing));
     case "interrupted":
@@ -115,7 +113,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
       return only(isLive(task) && isEnded(event.stored) ? event.stored : task);
     case "delivered":
       return only(
-        deliver(task, event.run, ["pending", "delivered"], {
+        deliver(task, event.run, ["pending", "delivered", "undelivered"], {
           state: "delivered",
           sessionID: event.sessionID,
           messageID: event.messageID,
@@ -157,8 +155,12 @@ function only(task: Task): Transition {
   return { task, effects: [] };
 }
 
-function kept(text: string | undefined): Outcome {
-  return text === undefined ? {} : { text };
+/** After the deletion the record's text is all there is, also where the task had ended without one being read. */
+function deleted(task: Task, text: string | undefined, now: number): Task {
+  const kept: Outcome = text === undefined ? {} : { text: keep(text) };
+  if (isLive(task)) return settle(task, "cancelled", { ...kept, reason: "its session was deleted" }, now);
+  if (text === undefined || task.outcome.text !== undefined) return task;
+  return { ...task, outcome: { ...task.outcome, ...kept } };
 }
 
 function isNative(task: Task): boolean {
@@ -207,8 +209,9 @@ function aborted(task: LiveTask, now: number): Task {
 
 function prompted(task: Task, promptID: string, now: number): Task {
   if (isEnded(task)) {
-    // Nobody asked for this run through the parent: it holds the gate, and owes nothing.
-    return task.run.promptID === promptID ? task : nextRun(task, "adopted", { promptID }, now);
+    if (task.run.promptID === promptID) return task;
+    // Nobody asked for this run through the parent: it owes nothing, unless the earlier outcome was still to be told.
+    return nextRun(task, task.delivery.state === "pending" ? task.origin : "adopted", { promptID }, now);
   }
   const run = task.run.promptID === undefined ? { ...task.run, promptID } : task.run;
   const started = alive(task, now);
@@ -222,21 +225,22 @@ function nextRun(task: EndedTask, origin: Origin, how: { callID?: string; prompt
 }
 
 function onTool(task: Task, event: Extract<TaskEvent, { type: "tool" }>, now: number): Task {
-  const origin: Origin = event.background ? "background" : "foreground";
+  const called: Origin = event.background ? "background" : "foreground";
   if (isEnded(task)) {
     if (event.state === "running" && event.callID !== task.run.callID)
-      return nextRun(task, origin, { callID: event.callID }, now);
+      return nextRun(task, called, { callID: event.callID }, now);
     const tells = event.state !== "running" && !event.background && event.callID === task.run.callID;
     return tells ? deliver(task, task.run.number, ["pending"], byToolResult(task, event.messageID, now)) : task;
   }
   const known = task.run.callID === undefined ? { ...task.run, callID: event.callID } : task.run;
-  const native: LiveTask =
-    task.origin === origin && known === task.run ? task : { ...task, origin: later(task.origin, origin), run: known };
+  const origin = later(task.origin, called);
+  const native: LiveTask = task.origin === origin && known === task.run ? task : { ...task, origin, run: known };
   if (event.state === "running" || (event.state === "completed" && event.background)) return native;
   // The result of another call about the same child, e.g. an extension of a running job, ends nothing.
   if (native.run.callID !== event.callID) return native;
   const delivery = byToolResult(task, event.messageID, now);
-  if (event.state === "completed") return end(native, "completed", { text: taskText(event.output) }, delivery, now);
+  if (event.state === "completed")
+    return end(native, "completed", { text: keep(taskText(event.output)) }, delivery, now);
   const wasAborted =
     native.interruptedAt !== undefined || (native.status === "running" && native.observed.kind === "aborted");
   return wasAborted
@@ -263,18 +267,23 @@ function told(task: Task, event: Extract<TaskEvent, { type: "told" }>, now: numb
   };
   if (isEnded(task)) return deliver(task, task.run.number, ["pending"], delivery);
   const outcome: Outcome =
-    event.ended === "completed" ? { text: event.text } : { error: { name: "TaskError", message: event.text } };
+    event.ended === "completed" ? { text: keep(event.text) } : { error: { name: "TaskError", message: event.text } };
   return end(task, event.ended, outcome, delivery, now);
 }
 
-function looked(task: Task, look: Look, now: number, timing: TaskTiming): Task {
+function looked(
+  task: Task,
+  { look, kept }: Extract<TaskEvent, { type: "looked" }>,
+  now: number,
+  timing: TaskTiming,
+): Task {
   switch (task.status) {
     case "queued":
       return task;
     case "running":
       return task.observed.kind === "alive" ? task : lookedAtIdle(task, look, now, timing);
     case "missing":
-      return lookedAtMissing(task, look, now, timing);
+      return lookedAtMissing(task, look, kept, now, timing);
     case "completed":
     case "failed":
     case "cancelled":
@@ -301,13 +310,25 @@ function lookedAtIdle(task: RunningTask, look: Look, now: number, timing: TaskTi
   }
 }
 
-function lookedAtMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Task {
+function lookedAtMissing(
+  task: MissingTask,
+  look: Look,
+  kept: string | undefined,
+  now: number,
+  timing: TaskTiming,
+): Task {
   const verdict = settleMissing(task, look, now, timing);
   switch (verdict.kind) {
     case "alive":
       return alive(task, now);
     case "ended":
-      return settle(task, verdict.status, verdict.outcome, now);
+      // Without a transcript the last text that was seen is all there is.
+      return settle(
+        task,
+        verdict.status,
+        { ...(kept === undefined ? {} : { text: keep(kept) }), ...verdict.outcome },
+        now,
+      );
     case "look-again":
       return { ...task, lookAt: verdict.at };
   }
@@ -334,16 +355,16 @@ function restarted(task: Task, runner: string, now: number, timing: TaskTiming):
   const ours: Task = { ...task, runner };
   if (isLive(ours)) return only(doubt(ours, "restart", now, timing));
   if (ours.delivery.state !== "pending") return only(ours);
-  // The host tells nothing after a restart. Stored state holds no text: the child's transcript does.
-  return {
-    task: { ...ours, delivery: { state: "pending", teller: "goalkeeper" } },
-    effects: [lookAt(ours, "transcript")],
-  };
+  // Stored state holds no text: the child's transcript does. What the host had told stands in the parent's.
+  const look = [lookAt(ours, "transcript")];
+  if (ours.delivery.teller === "goalkeeper") return { task: ours, effects: look };
+  const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
+  return { task: { ...ours, delivery }, effects: look };
 }
 
 function due(task: Task, { now, lastSignAt, runsElsewhere }: TransitionContext): Transition {
   if (taskDeadline(task) > now) return only(task);
-  if (runsElsewhere) return deferred(task, now);
+  if (runsElsewhere && isLive(task)) return deferred(task, now);
   switch (task.status) {
     case "queued":
     case "running": {
@@ -370,8 +391,7 @@ function due(task: Task, { now, lastSignAt, runsElsewhere }: TransitionContext):
   }
 }
 
-function deferred(task: Task, now: number): Transition {
-  if (!isLive(task)) return only(task);
+function deferred(task: LiveTask, now: number): Transition {
   const waiting: Task = { ...base(task), status: "queued", askAt: now + SILENCE_MS };
   return { task: waiting, effects: [{ type: "reread", rootID: task.rootID }] };
 }

@@ -1,0 +1,29 @@
+// npm run bench [-- events|load|continuation …]
+//
+// Prints ratios of things measured side by side in one run. Absolute figures depend on the machine; the ratios and the
+// aims beside them are what to read.
+import { parseArgs } from "node:util";
+import { benchContinuation } from "./continuation.ts";
+import { benchEvents } from "./events.ts";
+import { benchLoad } from "./load.ts";
+import { printTable, type Row } from "./table.ts";
+
+const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
+  events: benchEvents,
+  load: benchLoad,
+  continuation: benchContinuation,
+};
+
+const { positionals } = parseArgs({ allowPositionals: true });
+const unknown = positionals.filter((name) => BENCHES[name] === undefined);
+if (unknown.length > 0) {
+  console.error(`Unknown benchmark: ${unknown.join(", ")}. There are: ${Object.keys(BENCHES).join(", ")}.`);
+  process.exit(2);
+}
+const rows: Row[] = [];
+for (const [name, bench] of Object.entries(BENCHES)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  console.log(`\n${name} …`);
+  rows.push(...(await bench()));
+}
+printTable(rows);

@@ -1,0 +1,90 @@
+import type { Saved } from "./messages.ts";
+
+type State =
+  | { readonly kind: "saved" }
+  /** `failures`: writes before this one that have failed in a row. */
+  | {
+      readonly kind: "saving";
+      readonly revision: number;
+      readonly messageID: string | undefined;
+      readonly failures: number;
+    }
+  | { readonly kind: "failing"; readonly failures: number; readonly retryAt: number };
+
+const LONGEST_BACK_OFF_MS = 60_000;
+/** What can be told again from the transcript after a crash is written this late, away from the start of a turn. */
+export const UNHURRIED_MS = 50;
+
+/** Whether the books of one root are stored, and when they are to be written. It does not write. */
+export class RootStorage {
+  private state: State = { kind: "saved" };
+  private dueAt = Number.POSITIVE_INFINITY;
+  private storedID: string | undefined;
+  private present = false;
+
+  /** The session carries our key. */
+  get isPresent(): boolean {
+    return this.present;
+  }
+
+  get isFailing(): boolean {
+    return this.state.kind === "failing";
+  }
+
+  /** Nothing is under way and nothing is to be written. */
+  get isSettled(): boolean {
+    return this.state.kind === "saved" && this.dueAt === Number.POSITIVE_INFINITY;
+  }
+
+  /** The message id whose reservation is stored: only that one may be sent. */
+  get reservedID(): string | undefined {
+    return this.storedID;
+  }
+
+  /** When the next write is to be begun; `Infinity` while one is under way, or if none is needed. */
+  get deadline(): number {
+    if (this.state.kind === "saving") return Number.POSITIVE_INFINITY;
+    return this.state.kind === "failing" ? this.state.retryAt : this.dueAt;
+  }
+
+  /** Something durable has changed: it is to be written at `at` (epoch ms), or earlier. */
+  changed(at: number): void {
+    this.dueAt = Math.min(this.dueAt, at);
+  }
+
+  isDue(now: number): boolean {
+    return this.deadline <= now;
+  }
+
+  /** What is stored was just read, so it need not be written. */
+  wasRead(): void {
+    this.present = true;
+    this.dueAt = Number.POSITIVE_INFINITY;
+  }
+
+  begin(revision: number, messageID: string | undefined): void {
+    const failures = this.state.kind === "failing" ? this.state.failures : 0;
+    this.state = { kind: "saving", revision, messageID, failures };
+    this.dueAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes the answer of a write; undefined if it is not the one that is waited for. */
+  end(revision: number, result: Saved, now: number): { readonly failures: number } | undefined {
+    if (this.state.kind !== "saving" || this.state.revision !== revision) return undefined;
+    const failures = this.state.failures + 1;
+    if (result.kind === "failed") {
+      this.state = { kind: "failing", failures, retryAt: now + Math.min(1_000 * 2 ** failures, LONGEST_BACK_OFF_MS) };
+      return { failures };
+    }
+    if (result.kind === "ok") this.storedID = this.state.messageID;
+    this.present = true;
+    this.state = { kind: "saved" };
+    return { failures: 0 };
+  }
+
+  /** Nothing of it is wanted any more: what failed is not tried again. */
+  giveUp(): void {
+    if (this.state.kind === "failing") this.state = { kind: "saved" };
+    this.dueAt = Number.POSITIVE_INFINITY;
+  }
+}
