@@ -4,8 +4,8 @@ import type { KeeperConfig } from "./keeper/config.ts";
 const seconds = () => z.number().check(z.nonnegative());
 const count = () => z.int().check(z.nonnegative());
 
-/** One schema per option, so that one bad value costs one option and not all of them. */
-const SCHEMAS = {
+/** One schema per option, so that one bad value costs one option and not all of them; made when options are given. */
+const schemas = () => ({
   /** Whether the goal is continued by itself. Off: outcomes are still delivered. @default true */
   auto_continue: z.boolean(),
   /** Name of the command. A command of the user's own with that name is left alone. @default "goal" */
@@ -32,7 +32,7 @@ const SCHEMAS = {
   debug_log: z.union([z.boolean(), z.string().check(z.minLength(1))]),
   /** Adds prompt and output text to the traces. @default false */
   debug_log_text: z.boolean(),
-} as const;
+});
 
 /** The plugin's options as people write them: flat, snake_case, seconds as numbers. */
 export interface Options {
@@ -104,13 +104,14 @@ export function parseOptions(input: unknown): ParsedOptions {
     };
   }
   const accepted: Record<string, unknown> = {};
+  const known = schemas();
   const problems: string[] = [];
   for (const [key, value] of Object.entries(input)) {
     if (!isOption(key)) {
-      problems.push(`Unknown option "${key}". Known are: ${Object.keys(SCHEMAS).join(", ")}. It is ignored.`);
+      problems.push(`Unknown option "${key}". Known are: ${Object.keys(known).join(", ")}. It is ignored.`);
       continue;
     }
-    if (SCHEMAS[key].safeParse(value).success) accepted[key] = value;
+    if (known[key].safeParse(value).success) accepted[key] = value;
     else
       problems.push(
         `Option "${key}" is ${shown(value)}; ${EXPECTED[key]} was expected. The default ${shown(DEFAULT_OPTIONS[key])} is used.`,
@@ -141,7 +142,7 @@ export function keeperConfig(options: Options): KeeperConfig {
 }
 
 function isOption(key: string): key is keyof Options {
-  return Object.hasOwn(SCHEMAS, key);
+  return Object.hasOwn(DEFAULT_OPTIONS, key);
 }
 
 function shown(value: unknown): string {

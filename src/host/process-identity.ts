@@ -1,11 +1,15 @@
-import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Owner } from "../keeper/stored-root.ts";
 
 /** This process, and one plugin instance in it: a reload makes another instance in the same process. */
 export function newOwner(): Owner {
-  return { host: hostname(), pid: process.pid, processStartedAt: startTicks(process.pid), instance: randomUUID() };
+  return {
+    host: hostname(),
+    pid: process.pid,
+    processStartedAt: startTicks(process.pid),
+    instance: globalThis.crypto.randomUUID(),
+  };
 }
 
 /** One string per owner, for the records that an instance runs. */

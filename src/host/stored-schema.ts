@@ -1,95 +1,107 @@
 import * as z from "zod/mini";
 import type { StoredRoot } from "../keeper/stored-root.ts";
 
-const time = z.number();
-const run = z.object({
-  number: z.number(),
-  startedAt: time,
-  callID: z.optional(z.string()),
-  promptID: z.optional(z.string()),
-});
-const delivery = z.union([
-  z.object({ state: z.literal("not-owed") }),
-  z.object({ state: z.literal("pending"), teller: z.literal("host"), until: time }),
-  z.object({ state: z.literal("pending"), teller: z.literal("goalkeeper") }),
-  z.object({
-    state: z.literal("delivered"),
-    sessionID: z.string(),
-    messageID: z.string(),
-    at: time,
-    byTurn: z.boolean(),
-  }),
-  z.object({ state: z.literal("reconciled"), at: time }),
-  z.object({ state: z.literal("undelivered"), at: time, reason: z.string() }),
-]);
-const task = {
-  id: z.string(),
-  parentID: z.string(),
-  rootID: z.string(),
-  origin: z.enum(["foreground", "background", "launched", "adopted"]),
-  title: z.string(),
-  createdAt: time,
-  run,
-  runner: z.string(),
-  interruptedAt: z.optional(time),
-};
-const error = z.object({ name: z.string(), message: z.string(), statusCode: z.optional(z.number()) });
-const outcome = z.object({ error: z.optional(error), reason: z.optional(z.string()) });
-const stub = z.union([
-  z.object({ ...task, status: z.literal("queued"), askAt: time }),
-  z.object({ ...task, status: z.enum(["completed", "failed", "cancelled", "lost"]), endedAt: time, outcome, delivery }),
-]);
-const goalBase = {
-  id: z.string(),
-  objective: z.string(),
-  startedAt: time,
-  turns: z.number(),
-  failures: z.number(),
-  retryAt: time,
-  idleTurns: z.number(),
-  releases: z.record(z.string(), time),
-};
-const evidence = z.object({ claim: z.string(), tool_call_ids: z.optional(z.array(z.string())) });
-const goal = z.discriminatedUnion("status", [
-  z.object({ ...goalBase, status: z.literal("active") }),
-  z.object({
-    ...goalBase,
-    status: z.literal("paused"),
-    by: z.enum(["user", "error", "no-progress", "restricted-agent", "storage"]),
-    reason: z.string(),
-    at: time,
-  }),
-  z.object({ ...goalBase, status: z.literal("complete"), evidence: z.array(evidence), at: time }),
-  z.object({ ...goalBase, status: z.literal("blocked"), blocker: z.string(), at: time }),
-  z.object({
-    ...goalBase,
-    status: z.literal("limited"),
-    limit: z.string(),
-    wrapUp: z.enum(["owed", "sent"]),
-    at: time,
-  }),
-]);
-const reserved = z.object({
-  id: z.string(),
-  partID: z.string(),
-  kind: z.enum(["continuation", "wrapup", "task-outcome"]),
-  outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
-  overdueTaskIDs: z.array(z.string()),
-});
-const storedRoot = z.object({
-  version: z.literal(1),
-  self: z.string(),
-  owner: z.object({ host: z.string(), pid: z.number(), processStartedAt: z.number(), instance: z.string() }),
-  claim: z.number(),
-  revision: z.number(),
-  goal: z.optional(goal),
-  reserved: z.optional(reserved),
-  tasks: z.array(stub),
-});
+/** Built when something stored is read for the first time: most starts of OpenCode read nothing, and pay for nothing. */
+function buildSchema() {
+  const time = z.number();
+  const run = z.object({
+    number: z.number(),
+    startedAt: time,
+    callID: z.optional(z.string()),
+    promptID: z.optional(z.string()),
+  });
+  const delivery = z.union([
+    z.object({ state: z.literal("not-owed") }),
+    z.object({ state: z.literal("pending"), teller: z.literal("host"), until: time }),
+    z.object({ state: z.literal("pending"), teller: z.literal("goalkeeper") }),
+    z.object({
+      state: z.literal("delivered"),
+      sessionID: z.string(),
+      messageID: z.string(),
+      at: time,
+      byTurn: z.boolean(),
+    }),
+    z.object({ state: z.literal("reconciled"), at: time }),
+    z.object({ state: z.literal("undelivered"), at: time, reason: z.string() }),
+  ]);
+  const task = {
+    id: z.string(),
+    parentID: z.string(),
+    rootID: z.string(),
+    origin: z.enum(["foreground", "background", "launched", "adopted"]),
+    title: z.string(),
+    createdAt: time,
+    run,
+    runner: z.string(),
+    interruptedAt: z.optional(time),
+  };
+  const error = z.object({ name: z.string(), message: z.string(), statusCode: z.optional(z.number()) });
+  const outcome = z.object({ error: z.optional(error), reason: z.optional(z.string()) });
+  const stub = z.union([
+    z.object({ ...task, status: z.literal("queued"), askAt: time }),
+    z.object({
+      ...task,
+      status: z.enum(["completed", "failed", "cancelled", "lost"]),
+      endedAt: time,
+      outcome,
+      delivery,
+    }),
+  ]);
+  const goalBase = {
+    id: z.string(),
+    objective: z.string(),
+    startedAt: time,
+    turns: z.number(),
+    failures: z.number(),
+    retryAt: time,
+    idleTurns: z.number(),
+    releases: z.record(z.string(), time),
+  };
+  const evidence = z.object({ claim: z.string(), tool_call_ids: z.optional(z.array(z.string())) });
+  const goal = z.discriminatedUnion("status", [
+    z.object({ ...goalBase, status: z.literal("active") }),
+    z.object({
+      ...goalBase,
+      status: z.literal("paused"),
+      by: z.enum(["user", "error", "no-progress", "restricted-agent", "storage"]),
+      reason: z.string(),
+      at: time,
+    }),
+    z.object({ ...goalBase, status: z.literal("complete"), evidence: z.array(evidence), at: time }),
+    z.object({ ...goalBase, status: z.literal("blocked"), blocker: z.string(), at: time }),
+    z.object({
+      ...goalBase,
+      status: z.literal("limited"),
+      limit: z.string(),
+      wrapUp: z.enum(["owed", "sent"]),
+      at: time,
+    }),
+  ]);
+  const reserved = z.object({
+    id: z.string(),
+    partID: z.string(),
+    kind: z.enum(["continuation", "wrapup", "task-outcome"]),
+    outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
+    overdueTaskIDs: z.array(z.string()),
+  });
+  return z.object({
+    version: z.literal(1),
+    self: z.string(),
+    owner: z.object({ host: z.string(), pid: z.number(), processStartedAt: z.number(), instance: z.string() }),
+    claim: z.number(),
+    revision: z.number(),
+    goal: z.optional(goal),
+    reserved: z.optional(reserved),
+    tasks: z.array(stub),
+  });
+}
+
+let schema: ReturnType<typeof buildSchema> | undefined;
 
 /** Stored state as it should be, or what is wrong with it, in words. */
 export function parseStoredRoot(value: unknown): { readonly stored: StoredRoot } | { readonly problem: string } {
-  const parsed = storedRoot.safeParse(value);
+  schema ??= buildSchema();
+  const parsed = schema.safeParse(value);
   // Optional keys that are absent come back absent, which is what `exactOptionalPropertyTypes` asks for.
   if (parsed.success) return { stored: parsed.data as StoredRoot };
   const [issue] = parsed.error.issues;

@@ -1,0 +1,63 @@
+import { excerpt } from "../delivery/frame.ts";
+import { duration, goalState, stopReason, waitReason } from "../goals/words.ts";
+import { count, type Saying, taskName } from "./saying.ts";
+import type { TracedDecision, TracedWaitReason, TraceRecord } from "./schema.ts";
+import { toGoal, toStopReason, toWaitReason } from "./untrace.ts";
+
+export function goalSaying(record: Extract<TraceRecord, { kind: "goal" }>): Saying | undefined {
+  const { at, event, from, to, turns, failures, ageMs, retryAt } = record;
+  const goal = toGoal(record);
+  if (goal === undefined) {
+    return { what: event === "moved" ? "its goal goes on in another process" : "its goal is gone", tone: "warn" };
+  }
+  if (event === "set") return { what: `a goal is set: ${excerpt(goal.objective, 70)}`, tone: "good" };
+  if (event === "continued") return { what: `continuation ${turns} has started` };
+  if (event === "restored") return undefined;
+  if (to === "complete") {
+    const evidence = record.evidence === undefined ? "" : `, with ${count(record.evidence, "piece")} of evidence`;
+    const what = `GOAL COMPLETE after ${duration(ageMs)} and ${count(turns, "continuation")}${evidence}`;
+    return { what, tone: "good" };
+  }
+  if (from !== to) {
+    return to === "active"
+      ? { what: "the goal goes on", tone: "good" }
+      : { what: `the goal is ${goalState(goal)}`, tone: "warn" };
+  }
+  if (failures === 0 || (event !== "turn-ended" && event !== "prompt-failed")) return undefined;
+  const next = retryAt === undefined ? "" : `, next try in ${duration(retryAt - at)}`;
+  return { what: `${count(failures, "turn")} in a row failed${next}`, tone: "warn" };
+}
+
+/** Why the goal does not go on now. Undefined: it goes on, the agent works, or the goal's own state says it. */
+export function decisionSaying(decision: TracedDecision, at: number): Saying | undefined {
+  switch (decision.kind) {
+    case "continue":
+      return undefined;
+    case "stop": {
+      const { reason } = decision;
+      if (reason.why !== "auto-continue-off" && reason.why !== "restricted-agent") return undefined;
+      return { what: `does not continue: ${stopReason(toStopReason(reason))}`, tone: "warn" };
+    }
+    case "wait": {
+      // While the agent works nothing waits: what else holds is told when its turn has ended.
+      if (decision.reasons.some(({ why }) => why === "root-busy")) return undefined;
+      return { what: `waits: ${waits(decision.reasons, at).join("; ")}`, tone: "warn" };
+    }
+  }
+}
+
+function waits(reasons: readonly TracedWaitReason[], at: number): readonly string[] {
+  const live = reasons.filter((reason) => reason.why === "task-live");
+  const others = reasons.filter((reason) => reason.why !== "task-live");
+  const tasks = live.length === 0 ? [] : [liveWords(live, at)];
+  return [...tasks, ...others.map((reason) => waitReason(toWaitReason(reason), at))];
+}
+
+/** All live tasks in one phrase: with ten of them, ten phrases would hide the point. */
+function liveWords(live: readonly Extract<TracedWaitReason, { why: "task-live" }>[], at: number): string {
+  const names = live.map(({ title }) => taskName(title)).join(", ");
+  const until = Math.max(...live.map((reason) => reason.until ?? Number.POSITIVE_INFINITY));
+  const wayOut = until === Number.POSITIVE_INFINITY ? "until you act" : `at most ${duration(until - at)}`;
+  const status = live.every((reason) => reason.status === "missing") ? "missing" : "running";
+  return `${live.length === 1 ? "1 task is" : `${live.length} tasks are`} still ${status}: ${names} (${wayOut})`;
+}

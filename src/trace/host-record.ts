@@ -1,0 +1,93 @@
+import { readFrame } from "../delivery/frame.ts";
+import type { HostEvent } from "../host/port.ts";
+import type { TracedHostEvent } from "./event-schema.ts";
+import { optionalError, type Texts, tracedError } from "./texts.ts";
+
+/** A host event without its texts. Field by field: what is not named here cannot leak into a trace. */
+export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent {
+  switch (event.type) {
+    case "session-seen": {
+      const { id, parentID, title, archived } = event.session;
+      // A root's title is made from the user's prompt; a child's is the short name that the task was given.
+      return {
+        type: event.type,
+        sessionID: id,
+        parentID,
+        title: parentID === undefined ? text(title) : title,
+        created: event.created,
+        archived,
+      };
+    }
+    case "session-deleted":
+      return { type: event.type, sessionID: event.sessionID, parentID: event.parentID };
+    case "session-busy":
+    case "session-idle":
+    case "session-compacted":
+      return { type: event.type, sessionID: event.sessionID };
+    case "session-retrying":
+      return { type: event.type, sessionID: event.sessionID, until: event.until, message: text(event.message) };
+    case "session-error":
+      return { type: event.type, sessionID: event.sessionID, error: tracedError(event.error, text) };
+    case "user-message": {
+      const { type, sessionID, messageID, voice } = event;
+      return { type, sessionID, messageID, agent: voice?.agent, model: modelOf(voice), variant: voice?.variant };
+    }
+    case "user-text": {
+      const { type, sessionID, messageID, synthetic, ignored, told } = event;
+      return {
+        type,
+        sessionID,
+        messageID,
+        text: text(event.text),
+        synthetic,
+        ignored,
+        frame: readFrame(event.text),
+        told: told === undefined ? undefined : { taskID: told.taskID, ended: told.ended, text: text(told.text) },
+      };
+    }
+    case "assistant-text":
+      return { type: event.type, sessionID: event.sessionID, text: text(event.text) };
+    case "assistant-message": {
+      const { type, sessionID, messageID, parentID, summary, completedAt, error } = event;
+      return {
+        type,
+        sessionID,
+        messageID,
+        parentID,
+        summary,
+        completedAt,
+        error: optionalError(error, text),
+      };
+    }
+    case "tool": {
+      const { type, sessionID, messageID, callID, tool, state, output, child } = event;
+      return {
+        type,
+        sessionID,
+        messageID,
+        callID,
+        tool,
+        state,
+        output: text(output),
+        child:
+          child === undefined
+            ? undefined
+            : { sessionID: child.sessionID, background: child.background, title: child.title },
+      };
+    }
+    case "ask-opened": {
+      const { type, sessionID, askID, kind, about } = event;
+      return { type, sessionID, askID, kind, about: text(about) };
+    }
+    case "ask-closed": {
+      const { type, sessionID, askID, kind, rejected } = event;
+      return { type, sessionID, askID, kind, rejected };
+    }
+  }
+}
+
+export function modelOf(
+  voice: { readonly model: { readonly providerID: string; readonly modelID: string } } | undefined,
+): string | undefined {
+  return voice === undefined ? undefined : `${voice.model.providerID}/${voice.model.modelID}`;
+}

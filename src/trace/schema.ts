@@ -1,0 +1,136 @@
+import * as z from "zod/mini";
+import { effect, error, hostEvent, input, session, text } from "./event-schema.ts";
+
+/**
+ * The lines of a trace. The types of `record.ts` come from here, so what is written and what is read back cannot
+ * drift apart. Readers only: the plugin itself imports nothing but the types.
+ */
+
+const wayOut = { until: z.optional(z.number()), endedBy: z.optional(z.literal("user")) };
+const ofTask = { taskID: z.string(), title: z.string() };
+
+const waitReason = z.discriminatedUnion("why", [
+  z.object({ why: z.literal("root-busy"), ...wayOut }),
+  z.object({ why: z.literal("provider-retries"), ...wayOut, message: text }),
+  z.object({ why: z.literal("task-live"), ...wayOut, ...ofTask, status: z.enum(["queued", "running", "missing"]) }),
+  z.object({ why: z.literal("outcome-untold"), ...wayOut, ...ofTask }),
+  z.object({ why: z.literal("outcome-unanswered"), ...wayOut, ...ofTask }),
+  z.object({
+    why: z.literal("ask-open"),
+    ...wayOut,
+    ...session,
+    kind: z.enum(["permission", "question"]),
+    about: text,
+  }),
+  z.object({ why: z.literal("user-message-unanswered"), ...wayOut }),
+  z.object({ why: z.literal("back-off"), ...wayOut, failures: z.number() }),
+  z.object({ why: z.literal("quiet"), ...wayOut }),
+  z.object({ why: z.literal("asleep"), ...wayOut }),
+]);
+
+const stopReason = z.discriminatedUnion("why", [
+  z.object({ why: z.literal("no-goal") }),
+  z.object({ why: z.literal("auto-continue-off") }),
+  z.object({ why: z.literal("paused"), by: z.string(), reason: text }),
+  z.object({ why: z.literal("complete") }),
+  z.object({ why: z.literal("blocked"), blocker: text }),
+  z.object({ why: z.literal("limited"), limit: z.string() }),
+  z.object({ why: z.literal("restricted-agent"), agent: z.string() }),
+]);
+
+const decision = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("continue"),
+    prompt: z.enum(["continuation", "wrapup"]),
+    overdueTaskIDs: z.array(z.string()),
+  }),
+  z.object({ kind: z.literal("wait"), reasons: z.array(waitReason) }),
+  z.object({ kind: z.literal("stop"), reason: stopReason }),
+]);
+
+/** How a task stood after a change. */
+const taskState = z.object({
+  status: z.enum(["queued", "running", "missing", "completed", "failed", "cancelled", "lost"]),
+  /** The moment at which something happens by itself: a look, the end of the grace period, our turn to tell. */
+  until: z.optional(z.number()),
+  observed: z.optional(z.enum(["alive", "idle", "aborted"])),
+  doubt: z.optional(z.enum(["idle-unfinished", "restart", "not-listed", "no-status"])),
+  /** Duration of the run. */
+  ranMs: z.optional(z.number()),
+  delivery: z.optional(z.enum(["not-owed", "pending", "delivered", "reconciled", "undelivered"])),
+  teller: z.optional(z.enum(["host", "goalkeeper"])),
+  reason: z.optional(text),
+  error: z.optional(error),
+  output: z.optional(text),
+});
+
+/** `at`: epoch ms. `seq` ascends per file and process; a hole means dropped lines. Two processes may share a file. */
+const line = { at: z.number(), seq: z.number(), pid: z.number(), root: z.string() };
+
+export const traceRecord = z.discriminatedUnion("kind", [
+  /** A plugin instance begins to write this file. */
+  z.object({ ...line, kind: z.literal("start"), version: z.number() }),
+  /** It has stopped in good order; after a crash this line is missing. */
+  z.object({ ...line, kind: z.literal("stop") }),
+  /** Lines could not be written before this one. */
+  z.object({ ...line, kind: z.literal("gap"), dropped: z.number() }),
+  z.object({ ...line, kind: z.literal("host"), event: hostEvent }),
+  z.object({ ...line, kind: z.literal("input"), input }),
+  z.object({
+    ...line,
+    kind: z.literal("task"),
+    taskID: z.string(),
+    title: z.string(),
+    parentID: z.string(),
+    origin: z.enum(["foreground", "background", "launched", "adopted"]),
+    run: z.number(),
+    event: z.string(),
+    before: z.optional(taskState),
+    /** Absent: the record was removed. */
+    after: z.optional(taskState),
+  }),
+  z.object({
+    ...line,
+    kind: z.literal("goal"),
+    goalID: z.string(),
+    event: z.string(),
+    from: z.optional(z.string()),
+    /** Absent: there is none any more. */
+    to: z.optional(z.enum(["active", "paused", "complete", "blocked", "limited"])),
+    turns: z.number(),
+    ageMs: z.number(),
+    failures: z.number(),
+    idleTurns: z.number(),
+    retryAt: z.optional(z.number()),
+    by: z.optional(z.string()),
+    /** Why it is paused, or what blocks it. */
+    reason: z.optional(text),
+    limit: z.optional(z.string()),
+    evidence: z.optional(z.number()),
+    objective: text,
+  }),
+  z.object({ ...line, kind: z.literal("decision"), decision }),
+  z.object({
+    ...line,
+    kind: z.literal("outbox"),
+    state: z.string(),
+    message: z.optional(
+      z.object({
+        id: z.string(),
+        kind: z.enum(["continuation", "wrapup", "task-outcome"]),
+        outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
+        overdueTaskIDs: z.array(z.string()),
+      }),
+    ),
+  }),
+  z.object({ ...line, kind: z.literal("effect"), effect }),
+]);
+
+export type TraceRecord = z.infer<typeof traceRecord>;
+type Unstamped<T> = T extends unknown ? Omit<T, "seq" | "pid" | "root"> : never;
+/** A record before the recorder has given it its place. */
+export type TraceEntry = Unstamped<TraceRecord>;
+export type TracedDecision = z.infer<typeof decision>;
+export type TracedWaitReason = z.infer<typeof waitReason>;
+export type TracedStopReason = z.infer<typeof stopReason>;
+export type TracedTask = z.infer<typeof taskState>;

@@ -1,0 +1,88 @@
+import { excerpt } from "../delivery/frame.ts";
+import { GOAL_TOOLS } from "../goals/root.ts";
+import { duration } from "../goals/words.ts";
+import type { TracedHostEvent, TracedInput } from "./event-schema.ts";
+import { count, type Saying } from "./saying.ts";
+import { shownText } from "./untrace.ts";
+
+/** What an event in the root's own session says; busy and idle are levels, and told by whoever knows the last one. */
+export function rootSaying(event: TracedHostEvent, at: number): Saying | undefined {
+  switch (event.type) {
+    case "session-retrying": {
+      const message = typeof event.message === "string" ? `: ${excerpt(event.message, 60)}` : "";
+      return { what: `the provider is asked again in ${duration(event.until - at)}${message}`, tone: "warn" };
+    }
+    case "session-error": {
+      const { name, statusCode, message } = event.error;
+      const said = typeof message === "string" ? `: ${excerpt(message, 100)}` : "";
+      return { what: `error: ${name}${statusCode === undefined ? "" : ` ${statusCode}`}${said}`, tone: "bad" };
+    }
+    case "session-compacted":
+      return { what: "has compacted its context", tone: "dim" };
+    case "session-deleted":
+      return { what: "is deleted", tone: "warn" };
+    case "user-text": {
+      if (event.synthetic || event.ignored || event.frame !== undefined) return undefined;
+      return { what: `your message arrives: ${excerpt(shownText(event.text), 60)}` };
+    }
+    case "tool": {
+      const isOurs = GOAL_TOOLS.has(event.tool) || event.child !== undefined;
+      if (isOurs || event.state === "running") return undefined;
+      const failed = event.state === "error";
+      return failed
+        ? { what: `its tool ${event.tool} failed`, tone: "warn" }
+        : { what: `has used ${event.tool}`, tone: "dim" };
+    }
+    case "ask-opened":
+    case "ask-closed":
+      return askSaying(event);
+    case "session-seen":
+    case "session-busy":
+    case "session-idle":
+    case "user-message":
+    case "assistant-text":
+    case "assistant-message":
+      return undefined;
+  }
+}
+
+/** All that an event in another session of the tree says: tasks have records of their own. */
+export function askSaying(event: TracedHostEvent): Saying | undefined {
+  if (event.type === "ask-opened") {
+    return { what: `asks you (${event.kind}): ${excerpt(shownText(event.about), 60)}`, tone: "warn" };
+  }
+  if (event.type !== "ask-closed") return undefined;
+  return { what: event.rejected ? `its ${event.kind} is rejected` : `its ${event.kind} is answered` };
+}
+
+export function inputSaying(input: TracedInput): Saying | undefined {
+  switch (input.type) {
+    case "restored": {
+      const goal = input.goal === undefined ? "no goal" : `a goal (${input.goal})`;
+      const sleeps = input.awake ? "" : "; it sleeps until you write";
+      return { what: `its books are found: ${goal}, ${count(input.tasks.length, "task")}${sleeps}` };
+    }
+    case "looked": {
+      const what = `is looked at: its transcript is ${input.reading}, shown as working: ${input.shown}`;
+      return { what, tone: "dim" };
+    }
+    case "told-before":
+      return { what: "OpenCode had reported its end before it stopped" };
+    case "saved":
+      return input.result === "failed" ? { what: "the books could not be stored", tone: "bad" } : undefined;
+    case "sent":
+      return input.answer === "known" ? undefined : { what: "the prompt was not accepted", tone: "warn" };
+    case "handed-over":
+      return { what: "your message takes along what tasks have to tell" };
+    case "wake":
+      return { what: "is awake again" };
+    case "clock":
+    case "goal":
+    case "user-speaks":
+    case "reread":
+    case "storage-repaired":
+    case "statuses":
+    case "verified":
+      return undefined;
+  }
+}
