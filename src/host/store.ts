@@ -36,14 +36,28 @@ export interface StoreDependencies {
   readonly onDamage: (rootID: string) => void;
 }
 
+/** A write of ours, until the event about it has come. */
+interface Write {
+  readonly stored: StoredRoot;
+  /** The foreign keys as they were read, and as they are written. */
+  readonly read: Metadata;
+  readonly wrote: Metadata;
+  /** The foreign keys in the last event before the one about this write: what it has replaced. */
+  seen: Metadata;
+}
+
+/** Foreign keys that a write of ours has replaced, although they had changed since they were read. */
+type Lost = Pick<Write, "read" | "wrote" | "seen">;
+
 /**
  * Session metadata in OpenCode's own database. The host replaces the object whole and offers no compare-and-swap:
- * foreign keys are read and kept, and those that change between our read and our write are written back once.
+ * foreign keys are read and kept, and those that change between our read and our write are written back. Only the
+ * order of the host's events tells: they may come long after the answers of the calls that they are about.
  */
 export class Store {
   private readonly written = new Map<string, StoredRoot>();
-  /** Writes under way: the foreign keys they were based on, and other ones that an event has shown since. */
-  private readonly writing = new Map<string, { readonly base: string; seen: Metadata | undefined }>();
+  private readonly writing = new Map<string, Write>();
+  private readonly lost = new Map<string, readonly Lost[]>();
 
   constructor(private readonly deps: StoreDependencies) {}
 
@@ -59,25 +73,28 @@ export class Store {
     const stored = merge(current, wanted, ownedElsewhere, this.deps.runsElsewhere);
     if (loaded.kind === "unreadable")
       this.deps.host.log("warn", `goalkeeper: stored state of ${rootID} is set aside: ${loaded.problem}`);
-    const foreign = {
-      ...foreignKeys(metadata),
+    const lost = this.lost.get(rootID) ?? [];
+    const foreign = foreignKeys(metadata);
+    const wrote = {
+      ...lost.reduce(writeBack, foreign),
       ...(loaded.kind === "unreadable" ? { [SET_ASIDE_KEY]: metadata[METADATA_KEY] } : {}),
     };
-    const saved = await this.write(rootID, foreign, stored);
+    const saved = await this.write(rootID, { stored, read: foreign, wrote, seen: foreign });
+    if (saved.kind === "ok") this.found(rootID, lost);
     return saved.kind === "ok" && ownedElsewhere ? { kind: "owned-elsewhere" } : saved;
   }
 
   /** Every `session.updated` carries the whole metadata: the only way to see what others write. */
   observe(session: Pick<SessionInfo, "id" | "metadata">): void {
-    const written = this.written.get(session.id);
+    const loaded = load(session);
     const write = this.writing.get(session.id);
     if (write !== undefined) {
-      const foreign = foreignKeys(session.metadata);
-      if (JSON.stringify(foreign) !== write.base) write.seen = foreign;
+      if (loaded.kind === "stored" && isSame(loaded.stored, write.stored)) this.landed(session.id, write);
+      else write.seen = foreignKeys(session.metadata);
       return;
     }
+    const written = this.written.get(session.id);
     if (written === undefined) return;
-    const loaded = load(session);
     const intact =
       loaded.kind === "stored" && loaded.stored.claim >= written.claim && loaded.stored.revision >= written.revision;
     if (!intact) this.deps.onDamage(session.id);
@@ -85,22 +102,51 @@ export class Store {
 
   forget(rootID: string): void {
     this.written.delete(rootID);
+    this.writing.delete(rootID);
+    this.lost.delete(rootID);
   }
 
-  private async write(rootID: string, foreign: Metadata, stored: StoredRoot): Promise<Saved> {
-    const write: { readonly base: string; seen: Metadata | undefined } = {
-      base: JSON.stringify(foreign),
-      seen: undefined,
-    };
+  private async write(rootID: string, write: Write): Promise<Saved> {
     this.writing.set(rootID, write);
-    const answer = await this.deps.host.writeMetadata(rootID, { ...foreign, [METADATA_KEY]: stored });
+    const answer = await this.deps.host.writeMetadata(rootID, { ...write.wrote, [METADATA_KEY]: write.stored });
+    if (answer.kind === "known") return { kind: "ok" };
     this.writing.delete(rootID);
-    if (answer.kind !== "known")
-      return { kind: "failed", reason: answer.kind === "gone" ? "the session does not exist any more" : answer.reason };
-    this.written.set(rootID, stored);
-    if (write.seen !== undefined) await this.deps.host.writeMetadata(rootID, { ...write.seen, [METADATA_KEY]: stored });
-    return { kind: "ok" };
+    return { kind: "failed", reason: answer.kind === "gone" ? "the session does not exist any more" : answer.reason };
   }
+
+  /** The event about a write of ours: whatever was there just before it is gone. */
+  private landed(rootID: string, { stored, read, wrote, seen }: Write): void {
+    this.writing.delete(rootID);
+    this.written.set(rootID, stored);
+    if (isEqual(read, seen)) return;
+    this.lost.set(rootID, [...(this.lost.get(rootID) ?? []), { read, wrote, seen }]);
+    this.deps.onDamage(rootID);
+  }
+
+  private found(rootID: string, lost: readonly Lost[]): void {
+    const rest = (this.lost.get(rootID) ?? []).filter((one) => !lost.includes(one));
+    if (rest.length === 0) this.lost.delete(rootID);
+    else this.lost.set(rootID, rest);
+  }
+}
+
+/** Puts back the keys that were replaced, where nobody has written anything else since. */
+function writeBack(current: Metadata, { read, wrote, seen }: Lost): Metadata {
+  const merged: Record<string, unknown> = { ...current };
+  for (const key of new Set([...Object.keys(read), ...Object.keys(seen)])) {
+    if (isEqual(read[key], seen[key]) || !isEqual(wrote[key], current[key])) continue;
+    if (key in seen) merged[key] = seen[key];
+    else delete merged[key];
+  }
+  return merged;
+}
+
+function isEqual(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function isSame(one: StoredRoot, other: StoredRoot): boolean {
+  return one.owner.instance === other.owner.instance && one.revision === other.revision;
 }
 
 /**

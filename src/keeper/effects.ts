@@ -82,7 +82,7 @@ async function look(effect: Extract<Effect, { type: "look" }>, deps: EffectDepen
 
 /** The host may have told an outcome just before it was killed: then its message stands in the parent's transcript. */
 async function findTold({ id, parentID, run }: Task, { host, dispatch }: EffectDependencies): Promise<void> {
-  const transcript = await host.transcript(parentID);
+  const transcript = await settled(host.transcript(parentID));
   if (transcript.kind !== "known") return;
   const messages = transcript.value;
   const at = messages.findLastIndex(({ told, createdAt }) => told?.taskID === id && createdAt >= run.startedAt);

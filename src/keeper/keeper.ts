@@ -161,8 +161,11 @@ export class Keeper implements KeeperView {
 
   private rootOf(input: Input): string | undefined {
     switch (input.type) {
-      case "host":
-        return this.manager.tree.rootOf(sessionOf(input.event));
+      case "host": {
+        const sessionID = sessionOf(input.event);
+        // The tree forgets an idle session that nobody watches, while its root may still have something to write.
+        return this.manager.tree.rootOf(sessionID) ?? (this.roots.has(sessionID) ? sessionID : undefined);
+      }
       case "looked":
         return this.manager.get(input.taskID)?.rootID;
       case "told-before":

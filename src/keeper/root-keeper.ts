@@ -418,6 +418,8 @@ export class RootKeeper {
       message.kind === "continuation" && message.outcomes.length === 0 && message.overdueTaskIDs.length === 0;
     if (!isPlain || spare === undefined || this.storage.reservedID !== spare.id || spare.id <= this.root.lastMessageID)
       return message;
+    // Used once: the event that would show that the host has it may get lost.
+    this.spare = undefined;
     return { ...message, ...spare, text: message.text.replace(message.id, spare.id) };
   }
 

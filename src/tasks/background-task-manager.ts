@@ -173,7 +173,7 @@ export class BackgroundTaskManager {
         parentID: seen.parentID,
         rootID,
         origin: originOf(native),
-        title: seen.title,
+        title: native === undefined || native.title === "" ? seen.title : native.title,
         createdAt: seen.createdAt,
         run: { number: 1, startedAt: now, ...(native === undefined ? {} : { callID: native.callID }) },
         runner: this.deps.runner,
@@ -209,7 +209,7 @@ export class BackgroundTaskManager {
   private tool(event: Extract<HostEvent, { type: "tool" }>): void {
     const { child } = event;
     if (child === undefined) return;
-    this.tree.setNative(child.sessionID, { callID: event.callID, background: child.background });
+    this.tree.setNative(child.sessionID, { callID: event.callID, background: child.background, title: child.title });
     const known = this.tasks.get(child.sessionID);
     if (known === undefined) {
       // Only a call that still works makes a task: the host repeats the parts of old calls when it compacts.

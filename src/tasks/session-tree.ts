@@ -4,6 +4,8 @@ import type { SessionInfo } from "../host/port.ts";
 export interface NativeCall {
   readonly callID: string;
   readonly background: boolean;
+  /** What the parent called it; the session's own title adds the name of the agent. */
+  readonly title: string;
 }
 
 interface Seen {

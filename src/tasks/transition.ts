@@ -290,7 +290,9 @@ function looked(
     case "lost": {
       // Found again after a restart: stored state holds no text, the child's transcript does.
       if (task.outcome.text !== undefined || look.reading.kind !== "known") return task;
-      return { ...task, outcome: { ...task.outcome, text: look.reading.value.text } };
+      const delivery: Delivery =
+        task.delivery.state === "pending" ? { state: "pending", teller: "goalkeeper" } : task.delivery;
+      return { ...task, outcome: { ...task.outcome, text: look.reading.value.text }, delivery };
     }
   }
 }
@@ -355,11 +357,10 @@ function restarted(task: Task, runner: string, now: number, timing: TaskTiming):
   const ours: Task = { ...task, runner };
   if (isLive(ours)) return only(doubt(ours, "restart", now, timing));
   if (ours.delivery.state !== "pending") return only(ours);
-  // Stored state holds no text: the child's transcript does. What the host had told stands in the parent's.
-  const look = [lookAt(ours, "transcript")];
-  if (ours.delivery.teller === "goalkeeper") return { task: ours, effects: look };
+  // Stored state holds no text: the child's transcript does. What the host had told stands in the parent's. It is ours
+  // to tell once both have been read.
   const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
-  return { task: { ...ours, delivery }, effects: look };
+  return { task: { ...ours, delivery }, effects: [lookAt(ours, "transcript")] };
 }
 
 function due(task: Task, { now, lastSignAt, runsElsewhere }: TransitionContext): Transition {

@@ -1,0 +1,250 @@
+import { describe, expect, test } from "bun:test";
+import { type Goal, type GoalEvent, type GoalLimits, goalDeadline, transitionGoal } from "../../src/goals/goal.ts";
+import type { TurnError } from "../../src/host/port.ts";
+import { aGoal, aGoalThatIs, T0 } from "../support/builders.ts";
+
+const SECOND = 1_000;
+const LIMITS: GoalLimits = { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 2 };
+const NO_LIMITS: GoalLimits = { maxAutoTurns: 0, maxPromptFailures: 1_000, noProgressTurns: 0 };
+const NOT_ACTIVE = (["paused", "complete", "blocked", "limited"] as const).map((status) => aGoalThatIs(status));
+const API_ERROR: TurnError = { name: "APIError", message: "503" };
+
+function next(goal: Goal, event: GoalEvent, now = T0 + SECOND, limits = LIMITS): Goal {
+  const after = transitionGoal(goal, event, now, limits);
+  if (after === undefined) throw new Error("the goal is gone");
+  return after;
+}
+
+function turnEnded(more: Partial<Extract<GoalEvent, { type: "turn-ended" }>> = {}): GoalEvent {
+  return { type: "turn-ended", continuation: true, progressed: true, error: undefined, ...more };
+}
+
+describe("setting and clearing", () => {
+  const SET: GoalEvent = { type: "set", id: "goal_2", objective: "another" };
+
+  test("a goal begins with everything at zero, counted from now", () => {
+    expect(transitionGoal(undefined, SET, T0 + SECOND, LIMITS)).toEqual(
+      aGoal({ id: "goal_2", objective: "another", startedAt: T0 + SECOND }),
+    );
+  });
+
+  test("a new goal inherits nothing of the one before it, whatever that was", () => {
+    const spent = aGoal({ turns: 9, failures: 2, retryAt: T0 + 9, idleTurns: 1, releases: { ses_1: T0 } });
+    for (const before of [spent, ...NOT_ACTIVE]) {
+      expect(next(before, SET)).toEqual(next(aGoal(), SET));
+    }
+  });
+
+  test("a cleared goal is gone", () => {
+    for (const goal of [aGoal(), ...NOT_ACTIVE]) {
+      expect(transitionGoal(goal, { type: "clear" }, T0, LIMITS)).toBeUndefined();
+    }
+  });
+
+  test("without a goal every other event means nothing", () => {
+    const events: GoalEvent[] = [
+      { type: "clear" },
+      { type: "pause", by: "user", reason: "" },
+      { type: "resume", liveTaskIDs: [] },
+      { type: "complete", evidence: [] },
+      { type: "blocked", blocker: "" },
+      { type: "continued", releasedTaskIDs: [] },
+      { type: "wrapped-up" },
+      { type: "prompt-failed", reason: "" },
+      turnEnded(),
+    ];
+    for (const event of events) expect(transitionGoal(undefined, event, T0, LIMITS)).toBeUndefined();
+  });
+});
+
+describe("pause", () => {
+  const PAUSE: GoalEvent = { type: "pause", by: "user", reason: "you interrupted" };
+
+  test("says by whom, why and when, and keeps the counters", () => {
+    expect(next(aGoal({ turns: 3 }), PAUSE)).toEqual(
+      aGoal({ turns: 3 }, { status: "paused", by: "user", reason: "you interrupted", at: T0 + SECOND }),
+    );
+  });
+
+  test("changes nothing for a goal that does not run: the first reason stays", () => {
+    for (const goal of NOT_ACTIVE) expect(next(goal, PAUSE)).toBe(goal);
+  });
+});
+
+describe("resume", () => {
+  const RESUME: GoalEvent = { type: "resume", liveTaskIDs: ["ses_1"] };
+
+  test.each(["paused", "blocked", "limited"] as const)("a goal that is %s gets a fresh allowance", (status) => {
+    const spent = { turns: 25, failures: 3, retryAt: T0 + 9, idleTurns: 2, startedAt: T0 - SECOND };
+    expect(next(aGoalThatIs(status, spent), RESUME)).toEqual(aGoal({ startedAt: T0 - SECOND }));
+  });
+
+  test("what is complete stays complete", () => {
+    const goal = aGoalThatIs("complete");
+    expect(next(goal, RESUME)).toBe(goal);
+  });
+
+  test("on an active goal it lets go of what holds it back, and of the back-off", () => {
+    const goal = aGoal({ turns: 3, failures: 2, retryAt: T0 + 9, releases: { ses_2: T0 } });
+    expect(next(goal, RESUME)).toEqual(aGoal({ turns: 3, releases: { ses_1: 0, ses_2: T0 } }));
+  });
+});
+
+describe("complete and blocked", () => {
+  const evidence = [{ claim: "npm test passes", tool_call_ids: ["call_1"] }];
+
+  test("complete keeps the evidence, from any state, and once", () => {
+    for (const goal of [aGoal(), aGoalThatIs("paused"), aGoalThatIs("blocked"), aGoalThatIs("limited")]) {
+      const after = next(goal, { type: "complete", evidence });
+      expect(after).toEqual(aGoal({}, { status: "complete", evidence, at: T0 + SECOND }));
+    }
+    const complete = aGoalThatIs("complete");
+    expect(next(complete, { type: "complete", evidence })).toBe(complete);
+  });
+
+  test("blocked keeps the blocker, and needs an active goal", () => {
+    const blocked: GoalEvent = { type: "blocked", blocker: "no key" };
+    expect(next(aGoal(), blocked)).toEqual(aGoal({}, { status: "blocked", blocker: "no key", at: T0 + SECOND }));
+    for (const goal of NOT_ACTIVE) expect(next(goal, blocked)).toBe(goal);
+  });
+});
+
+describe("a continuation", () => {
+  test("is counted when its turn has started", () => {
+    expect(next(aGoal({ turns: 3 }), { type: "continued", releasedTaskIDs: [] })).toEqual(aGoal({ turns: 4 }));
+  });
+
+  test("starts the next ceiling of the tasks that it named as still running, and of no others", () => {
+    const goal = aGoal({ releases: { ses_1: 0, ses_2: T0 } });
+    expect(next(goal, { type: "continued", releasedTaskIDs: ["ses_1"] })).toMatchObject({
+      releases: { ses_1: T0 + SECOND, ses_2: T0 },
+    });
+  });
+});
+
+describe("failures", () => {
+  const FAILED: GoalEvent = { type: "prompt-failed", reason: "503" };
+
+  function failAgain(times: number, limits = NO_LIMITS): Goal {
+    let goal = aGoal();
+    for (let failures = 0; failures < times; failures++) goal = next(goal, FAILED, T0, limits);
+    return goal;
+  }
+
+  test("back off twice as long each time, from one second to one minute", () => {
+    const waits = [1, 2, 3, 4, 5, 6, 7, 8, 60].map((times) => failAgain(times).retryAt - T0);
+    expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60].map((seconds) => seconds * SECOND));
+  });
+
+  test("an error of a turn counts as one of them", () => {
+    const goal = next(aGoal({ failures: 1 }), turnEnded({ error: API_ERROR }));
+    expect(goal).toMatchObject({ status: "active", failures: 2, retryAt: T0 + 3 * SECOND });
+  });
+
+  test("as many in a row as allowed pause the goal, with the reason", () => {
+    expect(failAgain(2, LIMITS)).toMatchObject({ status: "active", failures: 2 });
+    expect(failAgain(3, LIMITS)).toMatchObject({
+      status: "paused",
+      by: "error",
+      reason: "3 turns in a row failed: 503",
+    });
+  });
+
+  test("a turn that ends well makes them forgotten", () => {
+    const goal = aGoal({ failures: 2, retryAt: T0 + 9 * SECOND });
+    expect(next(goal, turnEnded())).toEqual(aGoal());
+  });
+
+  test("a turn that changes nothing gives the very same goal: nothing is to be stored", () => {
+    const goal = aGoal({ turns: 3 });
+    expect(next(goal, turnEnded())).toBe(goal);
+  });
+
+  test("an error that only the user can mend pauses at once", () => {
+    const error = { name: "ProviderAuthError", message: "no key" };
+    expect(next(aGoal(), turnEnded({ error }))).toMatchObject({
+      status: "paused",
+      by: "error",
+      reason: "ProviderAuthError: no key",
+    });
+  });
+
+  test("a context overflow is none: OpenCode compacts and goes on", () => {
+    const error = { name: "ContextOverflowError", message: "too long" };
+    expect(next(aGoal({ failures: 1 }), turnEnded({ error }))).toMatchObject({ status: "active", failures: 0 });
+  });
+
+  test("a goal that does not run counts none", () => {
+    for (const goal of NOT_ACTIVE) {
+      expect(next(goal, FAILED)).toBe(goal);
+      expect(next(goal, turnEnded({ error: API_ERROR }))).toBe(goal);
+    }
+  });
+
+  test("while they are backed off the goal has a deadline; otherwise none", () => {
+    const goal = aGoal({ failures: 1, retryAt: T0 + SECOND });
+    expect(goalDeadline(goal, T0)).toBe(T0 + SECOND);
+    expect(goalDeadline(goal, T0 + SECOND)).toBe(Number.POSITIVE_INFINITY);
+    expect(goalDeadline(aGoalThatIs("paused", { retryAt: T0 + SECOND }), T0)).toBe(Number.POSITIVE_INFINITY);
+    expect(goalDeadline(undefined, T0)).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe("no progress", () => {
+  const IDLE_TURN = turnEnded({ progressed: false });
+
+  test("continuation turns in a row without a successful tool call pause the goal", () => {
+    const once = next(aGoal(), IDLE_TURN);
+    expect(once).toMatchObject({ status: "active", idleTurns: 1 });
+    expect(next(once, IDLE_TURN)).toMatchObject({
+      status: "paused",
+      by: "no-progress",
+      reason: "2 turns in a row without a successful tool call",
+    });
+  });
+
+  test("one successful tool call begins the count anew", () => {
+    expect(next(aGoal({ idleTurns: 1 }), turnEnded())).toMatchObject({ status: "active", idleTurns: 0 });
+  });
+
+  test("turns that we did not start never count", () => {
+    const users = turnEnded({ continuation: false, progressed: false });
+    expect(next(next(aGoal(), users), users)).toMatchObject({ status: "active", idleTurns: 0 });
+  });
+
+  test("a turn that failed is a failure, not a lack of progress", () => {
+    const goal = next(aGoal({ idleTurns: 1 }), turnEnded({ progressed: false, error: API_ERROR }));
+    expect(goal).toMatchObject({ status: "active", idleTurns: 1, failures: 1 });
+  });
+
+  test("0 is off", () => {
+    const limits = { ...LIMITS, noProgressTurns: 0 };
+    expect(next(aGoal({ idleTurns: 99 }), IDLE_TURN, T0, limits)).toMatchObject({ status: "active" });
+  });
+});
+
+describe("the limit of turns", () => {
+  test("is reached when the last allowed turn has ended, and owes one wrap-up", () => {
+    expect(next(aGoal({ turns: 24 }), turnEnded())).toMatchObject({ status: "active" });
+    expect(next(aGoal({ turns: 25 }), turnEnded())).toEqual(
+      aGoal({ turns: 25 }, { status: "limited", limit: "25 turns", wrapUp: "owed", at: T0 + SECOND }),
+    );
+  });
+
+  test("the wrap-up is sent once, and nothing follows it", () => {
+    const sent = next(aGoalThatIs("limited"), { type: "wrapped-up" });
+    expect(sent).toMatchObject({ status: "limited", wrapUp: "sent" });
+    expect(next(sent, turnEnded())).toBe(sent);
+  });
+
+  test("a wrap-up of a goal that is not limited means nothing", () => {
+    for (const goal of [aGoal(), aGoalThatIs("paused"), aGoalThatIs("complete")]) {
+      expect(next(goal, { type: "wrapped-up" })).toBe(goal);
+    }
+  });
+
+  test("0 is off", () => {
+    const limits = { ...LIMITS, maxAutoTurns: 0 };
+    expect(next(aGoal({ turns: 9_999 }), turnEnded(), T0, limits)).toMatchObject({ status: "active" });
+  });
+});

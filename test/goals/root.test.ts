@@ -1,0 +1,301 @@
+import { describe, expect, test } from "bun:test";
+import { frame } from "../../src/delivery/frame.ts";
+import {
+  closeAsks,
+  newRoot,
+  type Presence,
+  type Root,
+  receiveAsk,
+  receiveInRoot,
+  rootDeadline,
+  startTurn,
+} from "../../src/goals/root.ts";
+import type { HostEvent, TurnError } from "../../src/host/port.ts";
+import { aRoot, CHILD, ROOT, T0, VOICE } from "../support/builders.ts";
+
+const SECOND = 1_000;
+const ABORTED: TurnError = { name: "MessageAbortedError", message: "aborted" };
+const API_ERROR: TurnError = { name: "APIError", message: "503" };
+
+const BUSY: HostEvent = { type: "session-busy", sessionID: ROOT };
+const IDLE: HostEvent = { type: "session-idle", sessionID: ROOT };
+const busyRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "busy", askAt: T0 + 9 }, ...more });
+const retryingRoot = (more: Partial<Root> = {}) =>
+  aRoot({ activity: { kind: "retrying", until: T0 + 9_000, message: "429" }, ...more });
+
+function error(value: TurnError): HostEvent {
+  return { type: "session-error", sessionID: ROOT, error: value };
+}
+
+function userText(more: Partial<Extract<HostEvent, { type: "user-text" }>> = {}): HostEvent {
+  const text = { text: "go on", synthetic: false, ignored: false };
+  return { type: "user-text", sessionID: ROOT, messageID: "msg_5", ...text, ...more };
+}
+
+function answer(parentID: string, more: Partial<Extract<HostEvent, { type: "assistant-message" }>> = {}): HostEvent {
+  const begun = { summary: false, completedAt: undefined, error: undefined };
+  return { type: "assistant-message", sessionID: ROOT, messageID: "msg_a", parentID, ...begun, ...more };
+}
+
+function tool(more: Partial<Extract<HostEvent, { type: "tool" }>> = {}): HostEvent {
+  const part = { messageID: "msg_a", callID: "call_1", tool: "bash", state: "completed", output: "" } as const;
+  return { type: "tool", sessionID: ROOT, ...part, ...more };
+}
+
+function next(root: Root, event: HostEvent, now = T0 + SECOND): Root {
+  return receiveInRoot(root, event, now);
+}
+
+describe("activity", () => {
+  test("a new root is idle, awake and owes nobody an answer", () => {
+    expect(newRoot(ROOT, T0)).toEqual(aRoot({ voice: undefined, lastMessageID: "", lastSpokenID: "" }));
+  });
+
+  test("busy holds, and the host is asked after 30 seconds without any event", () => {
+    const root = next(aRoot(), BUSY);
+    expect(root.activity).toEqual({ kind: "busy", askAt: T0 + 31 * SECOND });
+    expect(rootDeadline(root)).toBe(T0 + 31 * SECOND);
+  });
+
+  test("a retry is waited for until the host tries again, at least a second", () => {
+    const retry = (until: number): HostEvent => ({ type: "session-retrying", sessionID: ROOT, until, message: "429" });
+    expect(next(busyRoot(), retry(T0 + 60 * SECOND)).activity).toMatchObject({
+      until: T0 + 60 * SECOND,
+      message: "429",
+    });
+    expect(rootDeadline(next(busyRoot(), retry(0)))).toBe(T0 + 2 * SECOND);
+  });
+
+  test("idle begins with the first of its pair: the second does not renew it", () => {
+    const root = next(busyRoot(), IDLE, T0 + SECOND);
+    expect(root.activity).toEqual({ kind: "idle", since: T0 + SECOND });
+    expect(next(root, IDLE, T0 + 2 * SECOND)).toBe(root);
+    expect(rootDeadline(root)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("a failed turn settles for half a second after its first idle: the second one may still take a prompt away", () => {
+    const failed = next(next(busyRoot(), error(API_ERROR)), IDLE, T0 + SECOND);
+    expect(failed.activity).toEqual({ kind: "settling", until: T0 + SECOND + 500 });
+    expect(rootDeadline(failed)).toBe(T0 + SECOND + 500);
+    expect(next(failed, IDLE, T0 + SECOND + 30)).toBe(failed);
+    expect(next(failed, BUSY).activity.kind).toBe("busy");
+  });
+
+  test("what else happens in a session does not touch its root", () => {
+    const root = busyRoot();
+    const session = { id: ROOT, title: "t", createdAt: T0, archived: false, metadata: {} };
+    const others: HostEvent[] = [
+      { type: "session-seen", session, created: false },
+      { type: "session-deleted", sessionID: ROOT },
+      { type: "session-compacted", sessionID: ROOT },
+      { type: "assistant-text", sessionID: ROOT, text: "t" },
+    ];
+    for (const event of others) expect(next(root, event)).toBe(root);
+  });
+});
+
+describe("the user's abort", () => {
+  const quieting: Presence = { kind: "quieting", until: T0 + SECOND + 250 };
+
+  test("makes the root quiet at once; for 250 ms it may still have been a quit or a reload", () => {
+    const root = next(busyRoot(), error(ABORTED));
+    expect(root.presence).toEqual(quieting);
+    expect(rootDeadline({ ...root, activity: { kind: "idle", since: T0 } })).toBe(T0 + SECOND + 250);
+  });
+
+  test("before the provider has begun to answer, it shows only in the assistant message", () => {
+    expect(next(busyRoot(), answer("msg_1", { error: ABORTED, completedAt: T0 })).presence).toEqual(quieting);
+  });
+
+  test("while the provider is retried, it shows only as an idle without an error", () => {
+    expect(next(retryingRoot(), IDLE)).toMatchObject({ activity: { kind: "idle" }, presence: quieting });
+  });
+
+  test("while the provider is retried, the completed assistant message before that idle hides nothing", () => {
+    const root = next(retryingRoot(), answer("msg_1", { completedAt: T0 }));
+    expect(next(root, IDLE).presence).toEqual(quieting);
+  });
+
+  test("retries that are spent end with an error and an idle: that is no abort", () => {
+    const root = next(next(retryingRoot(), error(API_ERROR)), IDLE);
+    expect(root).toMatchObject({ presence: { kind: "awake" }, turn: { error: API_ERROR } });
+  });
+
+  test("a plain end is no abort either", () => {
+    expect(next(busyRoot(), IDLE).presence).toEqual({ kind: "awake" });
+  });
+
+  test("said twice it does not begin anew, and it ends the turn for good", () => {
+    const once = next(busyRoot({ turn: { continuation: true, progressed: true, error: undefined } }), error(ABORTED));
+    const twice = next(once, answer("msg_1", { error: ABORTED }), T0 + 2 * SECOND);
+    expect(twice.presence).toEqual(quieting);
+    expect([once.turn, twice.turn]).toEqual([undefined, undefined]);
+  });
+
+  test.each([
+    { kind: "quiet", since: T0 },
+    { kind: "asleep", since: T0 },
+  ] satisfies Presence[])("does not wake a root that is quiet or asleep already (%#)", (presence) => {
+    expect(next(busyRoot({ presence }), error(ABORTED)).presence).toEqual(presence);
+  });
+
+  test("the late end of an aborted answer does not quiet the user's next turn", () => {
+    const root = busyRoot({ lastMessageID: "msg_5" });
+    expect(next(root, answer("msg_1", { error: ABORTED })).presence).toEqual({ kind: "awake" });
+  });
+});
+
+describe("the user's message", () => {
+  test("wakes the root, waits for its answer, and makes the turn the user's", () => {
+    for (const presence of [
+      { kind: "quiet", since: T0 },
+      { kind: "asleep", since: T0 },
+      { kind: "quieting", until: T0 + 9 },
+    ] satisfies Presence[]) {
+      const turn = { continuation: true, progressed: true, error: undefined };
+      expect(next(aRoot({ presence, turn }), userText())).toMatchObject({
+        presence: { kind: "awake" },
+        unanswered: { messageID: "msg_5", at: T0 + SECOND },
+        lastSpokenID: "msg_5",
+        turn: { continuation: false, progressed: false },
+      });
+    }
+  });
+
+  test.each([
+    ["what a plugin or the host added", userText({ synthetic: true })],
+    ["what no model reads", userText({ ignored: true })],
+    ["a message that the host publishes again", userText({ messageID: "msg_1" })],
+    ["an older message", userText({ messageID: "msg_0" })],
+    ["our continuation, replayed by a compaction", userText({ text: frame("continuation", "msg_2", "x") })],
+    ["our wrap-up, replayed", userText({ text: frame("wrapup", "msg_2", "x") })],
+    ["our task outcome, replayed", userText({ text: frame("task-outcome", "msg_2", "x") })],
+  ] satisfies [string, HostEvent][])("is not %s", (_what, event) => {
+    const root = aRoot({ presence: { kind: "quiet", since: T0 } });
+    expect(next(root, event)).toBe(root);
+  });
+
+  test("is also the one that sets a goal, although we have framed it", () => {
+    expect(next(aRoot(), userText({ text: frame("goal", "msg_5", "x") })).unanswered?.messageID).toBe("msg_5");
+  });
+
+  test("is answered as soon as an answer to it, or to a later message, begins", () => {
+    const root = busyRoot({ unanswered: { messageID: "msg_5", at: T0 } });
+    expect(next(root, answer("msg_5")).unanswered).toBeUndefined();
+    expect(next(root, answer("msg_6")).unanswered).toBeUndefined();
+    expect(next(root, answer("msg_4")).unanswered).toBeDefined();
+    expect(next(root, answer("msg_5", { summary: true })).unanswered).toBeDefined();
+  });
+});
+
+describe("the voice", () => {
+  const message = (messageID: string, agent?: string): HostEvent => {
+    const voice = agent === undefined ? undefined : { ...VOICE, agent };
+    return { type: "user-message", sessionID: ROOT, messageID, voice };
+  };
+
+  test("is that of the newest user-role message", () => {
+    expect(next(aRoot(), message("msg_2", "plan"))).toMatchObject({ voice: { agent: "plan" }, lastMessageID: "msg_2" });
+  });
+
+  test("is not changed by an old message that the host publishes again", () => {
+    const root = aRoot({ lastMessageID: "msg_5" });
+    expect(next(root, message("msg_2", "plan"))).toBe(root);
+  });
+
+  test("may come with a second event about the newest message", () => {
+    expect(next(aRoot({ lastMessageID: "msg_2" }), message("msg_2", "plan")).voice?.agent).toBe("plan");
+  });
+
+  test("is not lost by a message that has none", () => {
+    expect(next(aRoot(), message("msg_2"))).toMatchObject({ voice: VOICE, lastMessageID: "msg_2" });
+  });
+});
+
+describe("the turn", () => {
+  test("is ours when our prompt has started it, and begins with no progress", () => {
+    const before = aRoot({ turn: { continuation: false, progressed: true, error: API_ERROR } });
+    expect(startTurn(before, true).turn).toEqual({ continuation: true, progressed: false, error: undefined });
+    expect(startTurn(before, false).turn).toMatchObject({ continuation: false });
+  });
+
+  test("progresses by a tool call that succeeded", () => {
+    const root = startTurn(busyRoot(), true);
+    expect(next(root, tool()).turn).toEqual({ continuation: true, progressed: true, error: undefined });
+    expect(next(root, tool({ state: "running" }))).toBe(root);
+    expect(next(root, tool({ state: "error" }))).toBe(root);
+  });
+
+  test.each(["get_goal", "create_goal", "update_goal"])("does not progress by talking about the goal: %s", (name) => {
+    const root = startTurn(busyRoot(), true);
+    expect(next(root, tool({ tool: name }))).toBe(root);
+  });
+
+  test("remembers its error, also one that nobody saw begin", () => {
+    expect(next(busyRoot(), error(API_ERROR)).turn).toEqual({
+      continuation: false,
+      progressed: false,
+      error: API_ERROR,
+    });
+    const root = startTurn(busyRoot(), true);
+    expect(next(root, error(API_ERROR)).turn).toEqual({ continuation: true, progressed: false, error: API_ERROR });
+  });
+});
+
+describe("asks", () => {
+  const opened = (askID: string, sessionID = CHILD): HostEvent => {
+    return { type: "ask-opened", sessionID, askID, kind: "question", about: "Which?" };
+  };
+  const closed = (askID: string): HostEvent => {
+    return { type: "ask-closed", sessionID: CHILD, askID, kind: "question", rejected: false };
+  };
+  const asks = (...events: readonly HostEvent[]) => events.reduce(receiveAsk, aRoot()).asks.map(({ askID }) => askID);
+
+  test("hold from their opening, each once", () => {
+    expect(asks(opened("que_1"), opened("que_2"), opened("que_1"))).toEqual(["que_2", "que_1"]);
+    expect(receiveAsk(aRoot(), opened("que_1")).asks).toEqual([
+      { askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" },
+    ]);
+  });
+
+  test("close with their own reply, not with another one's", () => {
+    expect(asks(opened("que_1"), opened("que_2"), closed("que_1"))).toEqual(["que_2"]);
+  });
+
+  test.each(["session-idle", "session-deleted"] as const)("close with the end of their session: %s", (type) => {
+    expect(asks(opened("que_1"), opened("que_2", ROOT), { type, sessionID: CHILD })).toEqual(["que_2"]);
+  });
+
+  test("are not touched by anything else", () => {
+    const root = receiveAsk(aRoot(), opened("que_1"));
+    for (const event of [
+      BUSY,
+      closed("que_9"),
+      error(API_ERROR),
+      { type: "session-idle", sessionID: "ses_9" },
+    ] as const) {
+      expect(receiveAsk(root, event)).toBe(root);
+    }
+  });
+});
+
+test("the earliest of what a root waits for is its deadline", () => {
+  const busy = busyRoot({
+    activity: { kind: "busy", askAt: T0 + SECOND },
+    presence: { kind: "quieting", until: T0 + 250 },
+  });
+  expect(rootDeadline(busy)).toBe(T0 + 250);
+  expect(rootDeadline({ ...busy, presence: { kind: "quiet", since: T0 } })).toBe(T0 + SECOND);
+});
+
+test("when a task has ended its asks are closed, whether or not its last events were heard", () => {
+  const ask = { askID: "que_1", kind: "question", about: "Which?" } as const;
+  const root = aRoot({
+    asks: [
+      { ...ask, sessionID: CHILD },
+      { ...ask, askID: "que_2", sessionID: ROOT },
+    ],
+  });
+  expect(closeAsks(root, CHILD).asks.map(({ askID }) => askID)).toEqual(["que_2"]);
+  expect(closeAsks(root, "ses_9")).toBe(root);
+});

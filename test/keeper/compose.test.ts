@@ -1,0 +1,228 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { readFrame } from "../../src/delivery/frame.ts";
+import { type Decision, decide } from "../../src/goals/gate.ts";
+import type { Goal } from "../../src/goals/goal.ts";
+import type { Root } from "../../src/goals/root.ts";
+import { compose, handOver, reminderDeadline } from "../../src/keeper/compose.ts";
+import type { Task } from "../../src/tasks/task.ts";
+import {
+  aGoal,
+  aGoalThatIs,
+  anEndedTask,
+  aRoot,
+  aTask,
+  CHILD,
+  delivered,
+  GATE,
+  hostTells,
+  OURS,
+  T0,
+} from "../support/builders.ts";
+
+const SECOND = 1_000;
+/** A root whose idle is long over. */
+const NOW = T0 + 60 * SECOND;
+const NO_GOAL: Decision = { kind: "stop", reason: { why: "no-goal" } };
+
+let made = 0;
+let after: string[] = [];
+
+beforeEach(() => {
+  made = 0;
+  after = [];
+});
+
+const ids = {
+  message(newest: string): string {
+    after.push(newest);
+    return `msg_ours${++made}`;
+  },
+  part: () => `prt_ours${made}`,
+};
+
+interface Situation {
+  goal?: Goal | undefined;
+  root?: Root;
+  tasks?: readonly Task[];
+  now?: number;
+}
+
+/** What is said when the gate itself has decided. */
+function said({ goal, root = aRoot(), tasks = [], now = NOW }: Situation) {
+  const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
+  return compose({ root, goal, decision, tasks, now, ids });
+}
+
+const failed = (id: string) =>
+  anEndedTask({ id, status: "failed", outcome: { error: { name: "APIError", message: "401" } } });
+
+describe("when the gate says continue", () => {
+  test("the continuation goes out under a new id that stands in its tag", () => {
+    const message = said({ goal: aGoal() });
+    expect(message).toMatchObject({ id: "msg_ours1", partID: "prt_ours1", kind: "continuation" });
+    expect(message).toMatchObject({ outcomes: [], overdueTaskIDs: [] });
+    expect(readFrame(message?.text ?? "")).toEqual({ kind: "continuation", id: "msg_ours1" });
+    expect(message?.text).toContain("make the build pass");
+  });
+
+  test("its id follows the newest message of the root", () => {
+    said({ goal: aGoal(), root: aRoot({ lastMessageID: "msg_7" }) });
+    expect(after).toEqual(["msg_7"]);
+  });
+
+  test("every outcome that is ours to tell rides in it, once, with its run", () => {
+    const tasks = [failed("ses_1"), anEndedTask({ id: "ses_2", run: { number: 3, startedAt: T0 } })];
+    const message = said({ goal: aGoal(), tasks });
+    expect(message?.outcomes).toEqual([
+      { taskID: "ses_1", run: 1 },
+      { taskID: "ses_2", run: 3 },
+    ]);
+    expect(message?.text).toContain("Background tasks ended: 1 completed, 1 failed.");
+  });
+
+  test("lost tasks are told in it, and that nobody must wait for them", () => {
+    const lost = anEndedTask({ status: "lost", outcome: { reason: "OpenCode stopped" } });
+    expect(said({ goal: aGoal(), tasks: [lost] })?.text).toContain("do not wait for it");
+  });
+
+  test("what others tell, and what was told, is not in it", () => {
+    const tasks = [
+      anEndedTask({ id: "ses_1", delivery: { state: "reconciled", at: T0 } }),
+      anEndedTask({ id: "ses_2", delivery: { state: "not-owed" } }),
+      anEndedTask({ id: "ses_4", delivery: hostTells(NOW) }),
+    ];
+    expect(said({ goal: aGoal(), tasks })?.outcomes).toEqual([]);
+  });
+
+  test("one that could not be delivered is named in the next message there is, and makes none go out", () => {
+    const tasks = [anEndedTask({ delivery: { state: "undelivered", at: T0, reason: "gone" } })];
+    expect(said({ goal: aGoal(), tasks })?.outcomes).toEqual([{ taskID: CHILD, run: 1 }]);
+    expect(said({ tasks })).toBeUndefined();
+    expect(said({ tasks: [...tasks, anEndedTask({ id: "ses_2" })] })?.outcomes).toHaveLength(2);
+    expect(said({ tasks: [...tasks, anEndedTask({ id: "ses_2" }), aTask({ origin: "launched" })] })).toBeUndefined();
+    expect(handOver(tasks)).toContain(CHILD);
+  });
+
+  test("an outcome that the host has told and nobody has answered is pointed to", () => {
+    const message = said({ goal: aGoal(), tasks: [anEndedTask({ delivery: delivered({ at: T0 }) })] });
+    expect(message?.outcomes).toEqual([{ taskID: CHILD, run: 1 }]);
+    expect(message?.text).toContain("reported above");
+    expect(message?.text).not.toContain("<output>");
+  });
+
+  test("tasks past their ceiling are named as still running", () => {
+    const message = said({ goal: aGoal(), tasks: [aTask()], now: T0 + GATE.maxTaskBlockMs });
+    expect(message?.overdueTaskIDs).toEqual([CHILD]);
+    expect(message?.text).toContain("still running");
+  });
+
+  test("a goal at its limit gets its wrap-up instead", () => {
+    const message = said({ goal: aGoalThatIs("limited"), tasks: [anEndedTask()] });
+    expect(message).toMatchObject({ kind: "wrapup", outcomes: [{ taskID: CHILD }] });
+    expect(message?.text).toContain("(25 turns)");
+  });
+});
+
+describe("when the gate does not", () => {
+  test("nothing is said about nothing", () => {
+    expect(said({})).toBeUndefined();
+    expect(said({ goal: aGoalThatIs("paused") })).toBeUndefined();
+    expect(made).toBe(0);
+  });
+
+  test.each([undefined, aGoalThatIs("paused"), aGoalThatIs("complete"), aGoalThatIs("blocked")])(
+    "a success is told as a task outcome when no goal carries it (%#)",
+    (goal) => {
+      const message = said({ goal, tasks: [anEndedTask()] });
+      expect(message).toMatchObject({
+        kind: "task-outcome",
+        outcomes: [{ taskID: CHILD, run: 1 }],
+        overdueTaskIDs: [],
+      });
+      expect(message?.text).not.toContain("towards the goal");
+    },
+  );
+
+  test("successes wait for the launched siblings that still work, and then go out together", () => {
+    const done = [anEndedTask({ id: "ses_1" }), anEndedTask({ id: "ses_2" })];
+    expect(said({ tasks: [...done, aTask({ origin: "launched" })] })).toBeUndefined();
+    expect(said({ tasks: done })?.outcomes).toHaveLength(2);
+  });
+
+  test("a native sibling, which the host tells, holds no success back", () => {
+    expect(said({ tasks: [anEndedTask({ id: "ses_1" }), aTask({ origin: "background" })] })).toBeDefined();
+  });
+
+  test.each(["failed", "cancelled", "lost"] as const)(
+    "what is %s goes out at once, with every success so far",
+    (status) => {
+      const tasks = [anEndedTask({ id: "ses_1", status }), anEndedTask({ id: "ses_2" }), aTask({ origin: "launched" })];
+      expect(said({ tasks })?.outcomes.map(({ taskID }) => taskID)).toEqual(["ses_1", "ses_2"]);
+    },
+  );
+
+  test("a failure among running siblings is told although the goal waits for them", () => {
+    const message = said({ goal: aGoal(), tasks: [failed("ses_1"), aTask()] });
+    expect(message).toMatchObject({ kind: "task-outcome", outcomes: [{ taskID: "ses_1" }] });
+    expect(message?.text).toContain("401");
+  });
+
+  test.each([
+    { activity: { kind: "busy", askAt: NOW + SECOND } },
+    { presence: { kind: "quiet", since: T0 } },
+    { presence: { kind: "asleep", since: T0 } },
+    { presence: { kind: "quieting", until: NOW + 250 } },
+    { asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }] },
+    { unanswered: { messageID: "msg_1", at: NOW } },
+  ] satisfies Partial<Root>[])(
+    "nothing is told to a root that is busy, quiet, asleep, asked or spoken to (%#)",
+    (more) => {
+      expect(said({ root: aRoot(more), tasks: [failed("ses_1")] })).toBeUndefined();
+    },
+  );
+
+  test("nothing is told while the goal backs off, so that a broken provider is not asked in between", () => {
+    const goal = aGoal({ failures: 1, retryAt: NOW + SECOND });
+    const tasks = [failed("ses_1"), aTask()];
+    expect(said({ goal, tasks })).toBeUndefined();
+    expect(said({ goal, tasks, now: NOW + SECOND })).toMatchObject({ kind: "task-outcome" });
+    expect(said({ goal: aGoalThatIs("paused", { retryAt: NOW + SECOND }), tasks: [failed("ses_1")] })).toBeDefined();
+  });
+
+  test("an unanswered outcome is pointed to, once the root has been idle for five seconds", () => {
+    const tasks = [anEndedTask({ delivery: delivered({ at: NOW }) })];
+    expect(said({ tasks, now: NOW + 5 * SECOND - 1 })).toBeUndefined();
+    expect(said({ tasks, now: NOW + 5 * SECOND })).toMatchObject({
+      kind: "task-outcome",
+      outcomes: [{ taskID: CHILD }],
+    });
+  });
+});
+
+describe("reminders", () => {
+  const told = (more = {}) => [anEndedTask({ delivery: delivered({ at: NOW, ...more }) })];
+
+  test("are due five seconds after the later of the delivery and the root's idle", () => {
+    expect(reminderDeadline(aRoot(), told(), NOW)).toBe(NOW + 5 * SECOND);
+    const later = aRoot({ activity: { kind: "idle", since: NOW + SECOND } });
+    expect(reminderDeadline(later, told(), NOW)).toBe(NOW + 6 * SECOND);
+  });
+
+  test("are never due in a busy root, in another session, or for a result that its turn answers", () => {
+    const busy = aRoot({ activity: { kind: "busy", askAt: NOW } });
+    expect(reminderDeadline(busy, told(), NOW)).toBe(Number.POSITIVE_INFINITY);
+    expect(reminderDeadline(aRoot(), told({ sessionID: "ses_other" }), NOW)).toBe(Number.POSITIVE_INFINITY);
+    expect(reminderDeadline(aRoot(), told({ byTurn: true }), NOW)).toBe(Number.POSITIVE_INFINITY);
+    expect(reminderDeadline(aRoot(), [anEndedTask({ delivery: OURS }), aTask()], NOW)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("that are due already set no alarm: what holds them back does", () => {
+    expect(reminderDeadline(aRoot(), told(), NOW + 5 * SECOND)).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+test("the user's message takes along what is ours to tell, and only that", () => {
+  expect(handOver([])).toBeUndefined();
+  expect(handOver([anEndedTask({ delivery: delivered() }), aTask()])).toBeUndefined();
+  expect(handOver([anEndedTask({ outcome: { text: "the result" } })])).toContain("the result");
+});

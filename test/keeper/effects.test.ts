@@ -1,0 +1,361 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { frame } from "../../src/delivery/frame.ts";
+import type { HostPort, Prompt, TranscriptMessage } from "../../src/host/port.ts";
+import { find, performer } from "../../src/keeper/effects.ts";
+import type { Effect, Input, Saved } from "../../src/keeper/messages.ts";
+import type { StoredRoot } from "../../src/keeper/stored-root.ts";
+import type { Task } from "../../src/tasks/task.ts";
+import {
+  aLook,
+  aMessage,
+  aMissingTask,
+  anAnswer,
+  anEndedTask,
+  anIdleTask,
+  anUnfinishedAnswer,
+  aSession,
+  aUserMessage,
+  CHILD,
+  GONE,
+  known,
+  ROOT,
+  T0,
+  UNKNOWN,
+  VOICE,
+} from "../support/builders.ts";
+
+const STORED = {
+  version: 1,
+  self: ROOT,
+  owner: { host: "h", pid: 1, processStartedAt: 1, instance: "i" },
+  claim: 1,
+  revision: 7,
+  tasks: [],
+} as const satisfies StoredRoot;
+const PROMPT: Prompt = { sessionID: ROOT, messageID: "msg_5", partID: "prt_5", text: "Go on.", voice: VOICE };
+
+/** A host that knows an idle child which has finished, and that accepts everything. */
+function aHost(calls: unknown[]): HostPort {
+  const answer =
+    <T>(name: string, value: T) =>
+    (...args: readonly unknown[]) => {
+      calls.push([name, ...args]);
+      return Promise.resolve(known(value));
+    };
+  return {
+    statuses: answer("statuses", new Map([[ROOT, "busy" as const]])),
+    children: answer("children", [aSession(CHILD)]),
+    session: answer("session", aSession(CHILD)),
+    roots: answer("roots", []),
+    transcript: answer("transcript", [aUserMessage("msg_1"), anAnswer("msg_2", "msg_1", { text: "done" })]),
+    prompt: answer("prompt", undefined),
+    show: answer("show", undefined),
+    writeMetadata: answer("writeMetadata", undefined),
+    toast: (toast) => {
+      calls.push(["toast", toast]);
+      return Promise.resolve();
+    },
+    log: (level, message) => calls.push(["log", level, message]),
+  };
+}
+
+let calls: unknown[];
+let inputs: Input[];
+let saved: StoredRoot[];
+
+beforeEach(() => {
+  calls = [];
+  inputs = [];
+  saved = [];
+});
+
+interface Surroundings {
+  host?: Partial<HostPort>;
+  save?: () => Promise<Saved>;
+  reread?: () => Promise<void>;
+  task?: Task;
+}
+
+/** Carries out one effect, and lets everything that follows run to its end. */
+async function perform(
+  effect: Effect,
+  { host = {}, save, reread, task = anIdleTask() }: Surroundings = {},
+): Promise<void> {
+  const perform = performer({
+    host: { ...aHost(calls), ...host },
+    store: {
+      save: (stored) => {
+        saved.push(stored);
+        return save === undefined ? Promise.resolve({ kind: "ok" }) : save();
+      },
+    },
+    reread: (rootID) => {
+      calls.push(["reread", rootID]);
+      return reread === undefined ? Promise.resolve() : reread();
+    },
+    task: (taskID) => (taskID === task.id ? task : undefined),
+    dispatch: (input) => inputs.push(input),
+  });
+  perform(effect);
+  await settle();
+}
+
+/** Promises that are settled already run to their end; no time passes. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+const REFUSES = () => Promise.reject(new Error("refused"));
+const LOOK: Extract<Effect, { type: "look" }> = { type: "look", taskID: CHILD, run: 1, scope: "everything" };
+
+describe("look", () => {
+  test("at everything: transcript, status and list become one input", async () => {
+    await perform(LOOK);
+    const look = aLook({ kind: "finished", text: "done" });
+    expect(inputs).toEqual([{ type: "looked", taskID: CHILD, run: 1, look }]);
+    expect(calls).toContainEqual(["children", ROOT]);
+  });
+
+  test("at the transcript alone asks nothing else, and what was not asked is not known", async () => {
+    await perform({ ...LOOK, scope: "transcript" });
+    expect(calls).toEqual([["transcript", CHILD]]);
+    expect(inputs).toMatchObject([{ look: { shown: { kind: "unknown" }, listed: { kind: "unknown" } } }]);
+  });
+
+  test("sees a child that works, and one that is not in the list", async () => {
+    await perform(LOOK, {
+      host: {
+        statuses: () => Promise.resolve(known(new Map([[CHILD, "retrying" as const]]))),
+        children: () => Promise.resolve(known([aSession("ses_other")])),
+      },
+    });
+    expect(inputs).toMatchObject([{ look: { shown: known(true), listed: known(false) } }]);
+  });
+
+  test.each([UNKNOWN, GONE])("passes on what is not known, and what is gone (%#)", async (answer) => {
+    const silent = () => Promise.resolve(answer);
+    await perform(LOOK, { host: { transcript: silent, statuses: silent, children: silent } });
+    expect(inputs).toMatchObject([{ look: { shown: answer, listed: answer, reading: answer } }]);
+  });
+
+  test("a call that rejects has not answered: the others still count", async () => {
+    await perform(LOOK, { host: { statuses: REFUSES } });
+    expect(inputs).toMatchObject([{ look: { shown: { kind: "unknown" }, reading: { kind: "known" } } }]);
+  });
+
+  test("reads the run of the task, not an earlier one", async () => {
+    const task = anIdleTask({ run: { number: 2, startedAt: T0 + 9_000, promptID: "msg_3" } });
+    await perform({ ...LOOK, run: 2 }, { task });
+    expect(inputs).toMatchObject([{ look: { reading: known({ kind: "unfinished" }) } }]);
+  });
+
+  test("killed right after a resume: the answer of the earlier run is not that of one whose prompt was never seen", async () => {
+    const task = anIdleTask({ run: { number: 2, startedAt: T0 + 9_000, callID: "call_2" } });
+    await perform({ ...LOOK, run: 2 }, { task });
+    expect(inputs).toMatchObject([{ look: { reading: known({ kind: "unfinished" }) } }]);
+  });
+
+  test("a task whose record has gone is not looked at", async () => {
+    await perform({ ...LOOK, taskID: "ses_unknown" });
+    expect([calls, inputs]).toEqual([[], []]);
+  });
+});
+
+describe("look after a restart", () => {
+  const told = { taskID: CHILD, ended: "completed", text: "the result" } as const;
+  const TOLD = aUserMessage("msg_8", { told });
+  const restarted = aMissingTask({ doubt: "restart" });
+
+  /** What is found when the parent's transcript holds these messages. */
+  async function toldBefore(parent: readonly TranscriptMessage[], task: Task = restarted): Promise<readonly Input[]> {
+    const transcript = (sessionID: string) => Promise.resolve(known(sessionID === ROOT ? parent : []));
+    await perform({ ...LOOK, run: task.run.number }, { task, host: { transcript } });
+    return inputs.filter(({ type }) => type === "told-before");
+  }
+
+  test("what the host had told before it was killed stands in the parent's transcript", async () => {
+    expect(await toldBefore([TOLD])).toEqual([
+      { type: "told-before", told, messageID: "msg_8", run: 1, answered: false },
+    ]);
+    expect(inputs.map(({ type }) => type)).toEqual(["told-before", "looked"]);
+  });
+
+  test("also of one that had ended and was not told in our books", async () => {
+    expect(await toldBefore([TOLD], anEndedTask())).toHaveLength(1);
+  });
+
+  test("is answered if a complete answer follows: no summary, none that was killed", async () => {
+    const answers = [
+      anAnswer("msg_9", "msg_8", { summary: true }),
+      anUnfinishedAnswer("msg_9", "msg_8"),
+      anAnswer("msg_9", "msg_8"),
+    ];
+    const found: unknown[] = [];
+    for (const answer of answers) {
+      inputs = [];
+      found.push(...(await toldBefore([anAnswer("msg_7", "msg_1"), TOLD, answer])));
+    }
+    expect(found).toMatchObject([{ answered: false }, { answered: false }, { answered: true }]);
+  });
+
+  test.each([
+    ["nothing was told", [aUserMessage("msg_8")], restarted],
+    ["another task was", [aUserMessage("msg_8", { told: { ...told, taskID: "ses_2" } })], restarted],
+    ["an earlier run was", [TOLD], aMissingTask({ doubt: "restart", run: { number: 2, startedAt: T0 + 1 } })],
+    ["it was not lost by a restart", [TOLD], aMissingTask({ doubt: "no-status" })],
+    ["it works", [TOLD], anIdleTask()],
+    ["the host does not tell its kind", [TOLD], { ...restarted, origin: "launched" }],
+  ] satisfies [string, TranscriptMessage[], Task][])("says nothing when %s", async (_when, parent, task) => {
+    expect(await toldBefore(parent, task)).toEqual([]);
+  });
+
+  test("an unreadable parent does not keep the child from being looked at", async () => {
+    const transcript = (sessionID: string) => (sessionID === ROOT ? REFUSES() : Promise.resolve(known([])));
+    await perform(LOOK, { task: restarted, host: { transcript } });
+    expect(inputs.map(({ type }) => type)).toEqual(["looked"]);
+  });
+});
+
+describe("ask-statuses", () => {
+  test("gives what the host answers", async () => {
+    await perform({ type: "ask-statuses" });
+    expect(inputs).toEqual([{ type: "statuses", answer: known(new Map([[ROOT, "busy" as const]])) }]);
+  });
+
+  test("gives an answer also when the call rejects: otherwise nobody would ever ask again", async () => {
+    await perform({ type: "ask-statuses" }, { host: { statuses: REFUSES } });
+    expect(inputs).toMatchObject([{ type: "statuses", answer: { kind: "unknown" } }]);
+  });
+});
+
+describe("save", () => {
+  const SAVE: Effect = { type: "save", rootID: ROOT, revision: 7, stored: STORED };
+
+  test("stores what it was given, and says how it went", async () => {
+    await perform(SAVE);
+    expect(saved).toEqual([STORED]);
+    expect(inputs).toEqual([{ type: "saved", rootID: ROOT, revision: 7, result: { kind: "ok" } }]);
+  });
+
+  test.each([{ kind: "failed", reason: "disk full" }, { kind: "owned-elsewhere" }] satisfies Saved[])(
+    "passes on a failure, and that another process owns the root (%#)",
+    async (result) => {
+      await perform(SAVE, { save: () => Promise.resolve(result) });
+      expect(inputs).toMatchObject([{ type: "saved", result }]);
+    },
+  );
+
+  test("a write that rejects has failed: it never leaves the books waiting", async () => {
+    await perform(SAVE, { save: REFUSES });
+    expect(inputs).toMatchObject([{ type: "saved", revision: 7, result: { kind: "failed" } }]);
+  });
+});
+
+describe("send", () => {
+  const SEND: Effect = { type: "send", rootID: ROOT, prompt: PROMPT };
+
+  test("hands the prompt over as it is, and says that it was accepted", async () => {
+    await perform(SEND);
+    expect(calls).toEqual([["prompt", PROMPT]]);
+    expect(inputs).toEqual([{ type: "sent", rootID: ROOT, messageID: "msg_5", answer: known(undefined) }]);
+  });
+
+  test.each([UNKNOWN, GONE])("passes on that it was not (%#)", async (answer) => {
+    await perform(SEND, { host: { prompt: () => Promise.resolve(answer) } });
+    expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer }]);
+  });
+
+  test("a call that rejects was not accepted", async () => {
+    await perform(SEND, { host: { prompt: REFUSES } });
+    expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer: { kind: "unknown" } }]);
+  });
+});
+
+describe("verify", () => {
+  const VERIFY: Effect = { type: "verify", rootID: ROOT, message: aMessage() };
+
+  test("says what the transcript of the root holds", async () => {
+    await perform(VERIFY);
+    expect(calls).toEqual([["transcript", ROOT]]);
+    expect(inputs).toEqual([{ type: "verified", rootID: ROOT, found: { kind: "absent" } }]);
+  });
+
+  test("a root that is gone holds nothing", async () => {
+    await perform(VERIFY, { host: { transcript: () => Promise.resolve(GONE) } });
+    expect(inputs).toMatchObject([{ type: "verified", found: { kind: "absent" } }]);
+  });
+
+  test("an unreadable transcript says nothing: it is asked for again", async () => {
+    await perform(VERIFY, { host: { transcript: () => Promise.resolve(UNKNOWN) } });
+    expect(inputs).toEqual([]);
+  });
+});
+
+test("reread reads the stored root again", async () => {
+  await perform({ type: "reread", rootID: ROOT });
+  expect(calls).toEqual([["reread", ROOT]]);
+});
+
+test("toast shows its message under our name", async () => {
+  await perform({ type: "toast", rootID: ROOT, variant: "warning", message: "m" });
+  expect(calls).toEqual([["toast", { title: "goalkeeper", message: "m", variant: "warning" }]]);
+});
+
+test("what fails all the same is logged, and never thrown", async () => {
+  await perform({ type: "toast", rootID: ROOT, variant: "info", message: "m" }, { host: { toast: REFUSES } });
+  await perform({ type: "reread", rootID: ROOT }, { reread: REFUSES });
+  await perform({ type: "verify", rootID: ROOT, message: aMessage() }, { host: { transcript: REFUSES } });
+  expect(calls.filter((call) => Array.isArray(call) && call[0] === "log")).toHaveLength(3);
+});
+
+describe("what became of a message", () => {
+  const OURS = aUserMessage("msg_5", { text: "", rawText: frame("continuation", "msg_5", "Go on.") });
+  const BEFORE = [aUserMessage("msg_1"), anAnswer("msg_2", "msg_1")];
+
+  const cases: [string, readonly TranscriptMessage[], ReturnType<typeof find>][] = [
+    ["absent: it was never stored", BEFORE, { kind: "absent" }],
+    ["absent: nothing was", [], { kind: "absent" }],
+    ["unanswered: stored and newest", [...BEFORE, OURS], { kind: "unanswered", text: OURS.rawText }],
+    ["answered", [...BEFORE, OURS, anAnswer("msg_6", "msg_5")], { kind: "answered" }],
+    [
+      "answered, by an answer that failed",
+      [OURS, anAnswer("msg_6", "msg_5", { error: { name: "E", message: "" } })],
+      { kind: "answered" },
+    ],
+    [
+      "answered, and something was said since",
+      [OURS, anAnswer("msg_6", "msg_5"), aUserMessage("msg_7")],
+      { kind: "answered" },
+    ],
+    ["overtaken by a later message", [OURS, aUserMessage("msg_7")], { kind: "overtaken" }],
+    [
+      "overtaken, and that one is answered",
+      [OURS, aUserMessage("msg_7"), anAnswer("msg_8", "msg_7")],
+      { kind: "overtaken" },
+    ],
+    [
+      "not overtaken by the request of a compaction",
+      [OURS, aUserMessage("msg_7", { compaction: true })],
+      { kind: "unanswered", text: OURS.rawText },
+    ],
+    [
+      "not answered by a summary",
+      [OURS, anAnswer("msg_6", "msg_5", { summary: true })],
+      { kind: "unanswered", text: OURS.rawText },
+    ],
+    [
+      "not answered by the answer to another one",
+      [OURS, anAnswer("msg_6", "msg_1")],
+      { kind: "unanswered", text: OURS.rawText },
+    ],
+    [
+      "replayed by a compaction and answered",
+      [OURS, { ...OURS, id: "msg_8" }, anAnswer("msg_9", "msg_8")],
+      { kind: "answered" },
+    ],
+  ];
+
+  test.each(cases)("%s", (_name, transcript, found) => {
+    expect(find(transcript, "msg_5")).toEqual(found);
+  });
+});

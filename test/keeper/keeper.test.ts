@@ -1,0 +1,129 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import type { Goal } from "../../src/goals/goal.ts";
+import type { HostEvent } from "../../src/host/port.ts";
+import { Keeper } from "../../src/keeper/keeper.ts";
+import type { Effect } from "../../src/keeper/messages.ts";
+import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
+import { aSession, CHILD, GATE, ROOT, T0, TIMING, UNKNOWN, VOICE } from "../support/builders.ts";
+
+const SECOND = 1_000;
+
+/** A keeper whose effects a test answers by hand. */
+class Desk {
+  readonly clock = new SimulatedClock(T0);
+  readonly effects: Effect[] = [];
+  private made = 100;
+  readonly keeper = new Keeper({
+    clock: this.clock,
+    config: {
+      timing: TIMING,
+      gate: GATE,
+      limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 1 },
+    },
+    owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
+    runner: "me",
+    ids: { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` },
+    perform: (effect) => this.effects.push(effect),
+    observe: () => undefined,
+  });
+
+  host(...events: readonly HostEvent[]): this {
+    for (const event of events) this.keeper.dispatch({ type: "host", event });
+    return this;
+  }
+
+  /** Answers every write that is waiting, then gives the prompts that went out since. */
+  async sends(): Promise<readonly Extract<Effect, { type: "send" }>[]> {
+    const sends: Extract<Effect, { type: "send" }>[] = [];
+    for (let rounds = 0; rounds < 20; rounds++) {
+      for (const effect of this.effects.splice(0)) {
+        if (effect.type === "send") sends.push(effect);
+        const { keeper } = this;
+        if (effect.type === "save")
+          keeper.dispatch({ type: "saved", rootID: ROOT, revision: effect.revision, result: { kind: "ok" } });
+        if (effect.type === "verify") keeper.dispatch({ type: "verified", rootID: ROOT, found: { kind: "absent" } });
+      }
+      await this.clock.advance(50);
+    }
+    return sends;
+  }
+
+  get goal(): Goal | undefined {
+    return this.keeper.goal(ROOT);
+  }
+}
+
+const BUSY: HostEvent = { type: "session-busy", sessionID: ROOT };
+const IDLE: HostEvent = { type: "session-idle", sessionID: ROOT };
+const SET = { type: "set", id: "goal_1", objective: "make the build pass" } as const;
+
+function userSays(messageID: string): readonly HostEvent[] {
+  const said = { sessionID: ROOT, messageID } as const;
+  return [
+    { type: "user-message", ...said, voice: VOICE },
+    { type: "user-text", ...said, text: "and the docs", synthetic: false, ignored: false },
+  ];
+}
+
+function answer(parentID: string, completedAt: number | undefined): HostEvent {
+  const message = { sessionID: ROOT, messageID: "msg_a", summary: false, error: undefined };
+  return { type: "assistant-message", ...message, parentID, completedAt };
+}
+
+let desk: Desk;
+
+beforeEach(() => {
+  desk = new Desk().host({ type: "session-seen", session: aSession(ROOT), created: true });
+  desk.keeper.dispatch({ type: "goal", rootID: ROOT, event: SET });
+});
+
+describe("what counts as a turn", () => {
+  test("a busy and an idle in which nothing happened end no turn: failures before them still count", async () => {
+    for (let round = 0; round < 40 && desk.goal?.status === "active"; round++) {
+      for (const { prompt } of await desk.sends()) {
+        desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID: prompt.messageID, answer: UNKNOWN });
+        desk.host(BUSY, IDLE);
+      }
+      await desk.clock.advance(2 * SECOND);
+    }
+    expect(desk.goal).toMatchObject({ status: "paused", by: "error", failures: 3 });
+  });
+
+  test("a user's message between our continuation and its answer makes the turn the user's", async () => {
+    const [send] = await desk.sends();
+    const messageID = send?.prompt.messageID ?? "";
+    desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID, answer: { kind: "known", value: undefined } });
+    desk.host(...userSays("msg_900"), BUSY, answer("msg_900", undefined), answer("msg_900", desk.clock.now()), IDLE);
+    expect(desk.goal).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
+  });
+
+  test("without one it is ours, and counts for the progress of the goal", async () => {
+    const [send] = await desk.sends();
+    const messageID = send?.prompt.messageID ?? "";
+    desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID, answer: { kind: "known", value: undefined } });
+    desk.host(BUSY, answer(messageID, undefined), answer(messageID, desk.clock.now()), IDLE);
+    expect(desk.goal).toMatchObject({ status: "paused", by: "no-progress", turns: 1 });
+  });
+});
+
+test("the records of a deleted root go without its books being opened or written again", async () => {
+  const siblings = [CHILD, "ses_2"];
+  for (const id of siblings) {
+    desk.host({ type: "session-seen", session: aSession(id, { parentID: ROOT }), created: true });
+    const child = { sessionID: id, background: true, title: "t" };
+    const part = { sessionID: ROOT, messageID: "msg_a", callID: id, tool: "task", output: "" };
+    desk.host({ type: "tool", state: "running", ...part, child }, { type: "session-busy", sessionID: id });
+  }
+  await desk.sends();
+  const told = { taskID: CHILD, ended: "completed", text: "done" } as const;
+  const text = { text: "<task …>", synthetic: true, ignored: false, told };
+  desk.host({ type: "user-text", sessionID: ROOT, messageID: "msg_900", ...text }, answer("msg_900", desk.clock.now()));
+  await desk.clock.advance(SECOND);
+  desk.host({ type: "session-deleted", sessionID: "ses_2", parentID: ROOT });
+  desk.host({ type: "session-deleted", sessionID: ROOT });
+  expect(desk.keeper.tasks(ROOT)).toHaveLength(2);
+  desk.effects.length = 0;
+  await desk.clock.advance(2 * TIMING.cleanupDelayMs);
+  expect(desk.effects).toEqual([]);
+  expect(desk.keeper.sizes).toEqual({ roots: 0, tasks: 0, signs: 0, armed: false });
+});

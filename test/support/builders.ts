@@ -1,0 +1,145 @@
+/** Builders of the core's values: every field has a plain default, a test names only what its rule is about. */
+import type { Message } from "../../src/delivery/outbox.ts";
+import type { GateConfig } from "../../src/goals/gate.ts";
+import type { Goal } from "../../src/goals/goal.ts";
+import type { Root } from "../../src/goals/root.ts";
+import type { SessionInfo, TranscriptMessage, Voice } from "../../src/host/port.ts";
+import type { Look } from "../../src/tasks/grace-period-pruner.ts";
+import type { Reading } from "../../src/tasks/outcome.ts";
+import type { Delivery, EndedTask, MissingTask, QueuedTask, RunningTask, TaskTiming } from "../../src/tasks/task.ts";
+
+/** The moment at which everything here begins; epoch ms. */
+export const T0 = 1_800_000_000_000;
+export const ROOT = "ses_root";
+export const CHILD = "ses_child";
+export const VOICE: Voice = { agent: "build", model: { providerID: "p", modelID: "m" } };
+
+export const TIMING: TaskTiming = { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000 };
+export const GATE: GateConfig = { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] };
+
+const RECORD = {
+  id: CHILD,
+  parentID: ROOT,
+  rootID: ROOT,
+  origin: "background",
+  title: "look at the tests",
+  createdAt: T0,
+  run: { number: 1, startedAt: T0 },
+  runner: "me",
+} as const;
+
+export function aQueuedTask(more: Partial<QueuedTask> = {}): QueuedTask {
+  return { ...RECORD, status: "queued", askAt: T0 + 60_000, ...more };
+}
+
+/** A running task; with another `observed` an idle or an aborted one. */
+export function aTask(more: Partial<RunningTask> = {}): RunningTask {
+  return { ...RECORD, status: "running", observed: { kind: "alive", askAt: T0 + 60_000 }, ...more };
+}
+
+export function anIdleTask(more: Partial<RunningTask> = {}): RunningTask {
+  return aTask({ observed: { kind: "idle", since: T0, lookAt: T0 + 2_000 }, ...more });
+}
+
+export function anAbortedTask(more: Partial<RunningTask> = {}): RunningTask {
+  return aTask({ observed: { kind: "aborted", since: T0, lookAt: T0 + 2_000 }, ...more });
+}
+
+export function aMissingTask(more: Partial<MissingTask> = {}): MissingTask {
+  const doubt = { doubt: "no-status", since: T0, graceUntil: T0 + 5_000, lookAt: T0 + 5_000, looks: 0 } as const;
+  return { ...RECORD, status: "missing", ...doubt, ...more };
+}
+
+export const OURS: Delivery = { state: "pending", teller: "goalkeeper" };
+
+export function anEndedTask(more: Partial<EndedTask> = {}): EndedTask {
+  return { ...RECORD, status: "completed", endedAt: T0, outcome: { text: "done" }, delivery: OURS, ...more };
+}
+
+export function hostTells(until: number): Delivery {
+  return { state: "pending", teller: "host", until };
+}
+
+export function delivered(more: Partial<Extract<Delivery, { state: "delivered" }>> = {}): Delivery {
+  return { state: "delivered", sessionID: ROOT, messageID: "msg_told", at: T0, byTurn: false, ...more };
+}
+
+export function aRoot(more: Partial<Root> = {}): Root {
+  return {
+    id: ROOT,
+    activity: { kind: "idle", since: T0 },
+    presence: { kind: "awake" },
+    voice: VOICE,
+    asks: [],
+    unanswered: undefined,
+    turn: undefined,
+    lastMessageID: "msg_1",
+    lastSpokenID: "msg_1",
+    ...more,
+  };
+}
+
+type GoalBase = Omit<Extract<Goal, { status: "active" }>, "status">;
+type GoalState = { [S in Goal as S["status"]]: Omit<S, keyof GoalBase> }[Goal["status"]];
+
+const STATES = {
+  active: { status: "active" },
+  paused: { status: "paused", by: "user", reason: "you said so", at: T0 },
+  complete: { status: "complete", evidence: [{ claim: "it works" }], at: T0 },
+  blocked: { status: "blocked", blocker: "no key", at: T0 },
+  limited: { status: "limited", limit: "25 turns", wrapUp: "owed", at: T0 },
+} as const satisfies Record<Goal["status"], GoalState>;
+
+export function aGoal(more: Partial<GoalBase> = {}, state: GoalState = STATES.active): Goal {
+  const counters = { turns: 0, failures: 0, retryAt: 0, idleTurns: 0, releases: {} };
+  return { id: "goal_1", objective: "make the build pass", startedAt: T0, ...counters, ...more, ...state };
+}
+
+/** A goal in one of its states, with plain values for what that state has. */
+export function aGoalThatIs(status: Goal["status"], more: Partial<GoalBase> = {}): Goal {
+  return aGoal(more, STATES[status]);
+}
+
+export function aMessage(more: Partial<Message> = {}): Message {
+  const text = '<goalkeeper kind="continuation" id="msg_5">\nGo on.\n</goalkeeper>';
+  return { id: "msg_5", partID: "prt_5", kind: "continuation", text, outcomes: [], overdueTaskIDs: [], ...more };
+}
+
+/** All three questions answered: not shown as working, still listed, and what the transcript says. */
+export function aLook(reading: Reading = { kind: "unfinished", text: "" }, more: Partial<Look> = {}): Look {
+  return { shown: known(false), listed: known(true), reading: known(reading), ...more };
+}
+
+export function known<T>(value: T): { readonly kind: "known"; readonly value: T } {
+  return { kind: "known", value };
+}
+
+export const UNKNOWN = { kind: "unknown", reason: "no answer" } as const;
+export const GONE = { kind: "gone" } as const;
+
+export function aUserMessage(id: string, more: Partial<TranscriptMessage> = {}): TranscriptMessage {
+  const text = `prompt ${id}`;
+  return { id, role: "user", createdAt: T0, summary: false, text, rawText: text, compaction: false, ...more };
+}
+
+/** An assistant message that has ended well. */
+export function anAnswer(id: string, parentID: string, more: Partial<TranscriptMessage> = {}): TranscriptMessage {
+  const ended = { completedAt: T0 + 1_000, finish: "stop" };
+  const text = `answer ${id}`;
+  const kind = { role: "assistant", summary: false, compaction: false } as const;
+  return { id, parentID, createdAt: T0, ...kind, ...ended, text, rawText: text, ...more };
+}
+
+/** An assistant message without an end: what `kill -9` leaves behind. */
+export function anUnfinishedAnswer(
+  id: string,
+  parentID: string,
+  more: Partial<TranscriptMessage> = {},
+): TranscriptMessage {
+  const { completedAt: _completedAt, finish: _finish, ...message } = anAnswer(id, parentID);
+  return { ...message, ...more };
+}
+
+export function aSession(id: string, more: Partial<SessionInfo> = {}): SessionInfo {
+  return { id, title: `title of ${id}`, createdAt: T0, archived: false, metadata: {}, ...more };
+}

@@ -1,0 +1,208 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { TranscriptMessage } from "../../src/host/port.ts";
+import { byCreation, keep, type Reading, readOutcome, readRun } from "../../src/tasks/outcome.ts";
+import { KEPT_TEXT_LENGTH } from "../../src/tasks/task.ts";
+import { anAnswer, anUnfinishedAnswer, aUserMessage, T0 } from "../support/builders.ts";
+
+const PROMPT = aUserMessage("msg_1");
+const ABORTED = { error: { name: "MessageAbortedError", message: "aborted" } };
+const FAILED = { error: { name: "APIError", message: "401" } };
+
+function kind(...transcript: readonly TranscriptMessage[]): Reading["kind"] {
+  return readOutcome(transcript, "msg_1").kind;
+}
+
+describe("how a run ended", () => {
+  test("finished: its last answer is complete and has a final finish reason", () => {
+    expect(readOutcome([PROMPT, anAnswer("msg_2", "msg_1", { text: "the result" })], "msg_1")).toEqual({
+      kind: "finished",
+      text: "the result",
+    });
+  });
+
+  test.each(["tool-calls", "unknown"])("unfinished: the turn goes on after the finish reason %s", (finish) => {
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1", { finish }))).toBe("unfinished");
+  });
+
+  test("unfinished: killed while the answer was written, or before it began", () => {
+    expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1"))).toBe("unfinished");
+    expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1", { finish: "stop" }))).toBe("unfinished");
+    expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1", { completedAt: 5 }))).toBe("unfinished");
+    expect(kind(PROMPT)).toBe("unfinished");
+    expect(readOutcome([])).toEqual({ kind: "unfinished", text: "" });
+  });
+
+  test("unfinished: a complete step is followed by one that is not", () => {
+    const first = anAnswer("msg_2", "msg_1", { finish: "tool-calls" });
+    expect(kind(PROMPT, first, anUnfinishedAnswer("msg_3", "msg_1"))).toBe("unfinished");
+    expect(kind(PROMPT, first, anAnswer("msg_3", "msg_1"))).toBe("finished");
+  });
+
+  test("unfinished: a later user message waits for its answer", () => {
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1"), aUserMessage("msg_3"))).toBe("unfinished");
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1"), aUserMessage("msg_3"), anAnswer("msg_4", "msg_3"))).toBe(
+      "finished",
+    );
+  });
+
+  test("failed: with the error of the last answer and the text so far", () => {
+    const failed = anUnfinishedAnswer("msg_3", "msg_1", { ...FAILED, text: "" });
+    expect(readOutcome([PROMPT, anAnswer("msg_2", "msg_1", { text: "so far" }), failed], "msg_1")).toEqual({
+      kind: "failed",
+      text: "so far",
+      ...FAILED,
+    });
+  });
+
+  test("an error that a later answer of the same run has overcome does not count", () => {
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1", FAILED), anAnswer("msg_3", "msg_1"))).toBe("finished");
+  });
+
+  test("aborted: by the name of the error, whatever its text", () => {
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1", ABORTED))).toBe("aborted");
+  });
+});
+
+describe("compaction", () => {
+  const REQUEST = aUserMessage("msg_3", { compaction: true, text: "", rawText: "" });
+  const SUMMARY = anAnswer("msg_4", "msg_3", { summary: true, text: "what happened" });
+  const STEP = anAnswer("msg_2", "msg_1", { finish: "tool-calls", text: "step" });
+
+  test("killed after a compaction: the summary is not the result and does not finish the run", () => {
+    expect(readOutcome([PROMPT, STEP, REQUEST, SUMMARY], "msg_1")).toEqual({ kind: "unfinished", text: "step" });
+  });
+
+  test("compacted after the end: the run has still finished", () => {
+    expect(kind(PROMPT, anAnswer("msg_2", "msg_1"), REQUEST, SUMMARY)).toBe("finished");
+  });
+
+  test("the run goes on after a compaction until its continuation is answered", () => {
+    const goOn = aUserMessage("msg_5");
+    expect(kind(PROMPT, STEP, REQUEST, SUMMARY, goOn)).toBe("unfinished");
+    expect(kind(PROMPT, STEP, REQUEST, SUMMARY, goOn, anAnswer("msg_6", "msg_5"))).toBe("finished");
+  });
+});
+
+describe("which run", () => {
+  const FIRST = [PROMPT, anAnswer("msg_2", "msg_1", { text: "first" })];
+
+  test("killed right after a resume: the answer of the earlier run does not finish the next one", () => {
+    expect(readOutcome([...FIRST, aUserMessage("msg_3")], "msg_3")).toEqual({ kind: "unfinished", text: "" });
+  });
+
+  test("a prompt that is not in the transcript (a revert) says nothing about its run", () => {
+    expect(readOutcome(FIRST, "msg_9")).toEqual({ kind: "unfinished", text: "" });
+  });
+
+  test("without a known prompt the whole transcript is the run", () => {
+    expect(readOutcome(FIRST)).toEqual({ kind: "finished", text: "first" });
+  });
+
+  test("the text is that of the last answer that has any", () => {
+    expect(readOutcome([...FIRST, anAnswer("msg_3", "msg_1", { text: "" })], "msg_1").text).toBe("first");
+  });
+});
+
+describe("a run whose prompt was never seen", () => {
+  const FIRST = [PROMPT, anAnswer("msg_2", "msg_1", { text: "first" })];
+  const resumed = { number: 2, startedAt: T0 + 9_000 };
+  const later = { createdAt: resumed.startedAt };
+
+  test("is the whole transcript when it is the first", () => {
+    expect(readRun(FIRST, { number: 1, startedAt: T0 + 9_000 })).toEqual({ kind: "finished", text: "first" });
+  });
+
+  test("is nothing yet when it resumes an earlier one: that one's answer is not its own", () => {
+    expect(readRun(FIRST, resumed)).toEqual({ kind: "unfinished", text: "" });
+    const answeredLate = [PROMPT, anAnswer("msg_2", "msg_1", { ...later, text: "first" })];
+    expect(readRun(answeredLate, resumed)).toEqual({ kind: "unfinished", text: "" });
+  });
+
+  test("is what came after the resume", () => {
+    const second = [aUserMessage("msg_3", later), anAnswer("msg_4", "msg_3", { ...later, text: "second" })];
+    expect(readRun([...FIRST, ...second], resumed)).toEqual({ kind: "finished", text: "second" });
+  });
+
+  test("is found by its prompt once that is known, whatever the clocks say", () => {
+    expect(readRun(FIRST, { ...resumed, promptID: "msg_1" })).toEqual({ kind: "finished", text: "first" });
+    expect(readRun([...FIRST, aUserMessage("msg_3")], { ...resumed, promptID: "msg_3" }).kind).toBe("unfinished");
+  });
+});
+
+describe("what is kept of a text", () => {
+  test("its end, 32 KB of it", () => {
+    expect(keep(`start${"x".repeat(KEPT_TEXT_LENGTH)}`)).toBe("x".repeat(KEPT_TEXT_LENGTH));
+    expect(keep("short")).toBe("short");
+    expect(readOutcome([PROMPT, anAnswer("msg_2", "msg_1", { text: "y".repeat(99_999) })]).text).toHaveLength(32_768);
+  });
+
+  test("never half a character", () => {
+    expect(keep(`🚀${"x".repeat(KEPT_TEXT_LENGTH - 1)}`)).toBe("x".repeat(KEPT_TEXT_LENGTH - 1));
+  });
+});
+
+describe("any transcript", () => {
+  const someID = fc.constantFrom("msg_1", "msg_2", "msg_3", "");
+  const someMessage: fc.Arbitrary<TranscriptMessage> = fc.record(
+    {
+      id: someID,
+      role: fc.constantFrom("user", "assistant"),
+      parentID: someID,
+      createdAt: fc.double(),
+      completedAt: fc.double(),
+      finish: fc.constantFrom("stop", "tool-calls", "unknown", "length", ""),
+      summary: fc.boolean(),
+      error: fc.constantFrom(ABORTED.error, FAILED.error),
+      text: fc.string(),
+      compaction: fc.boolean(),
+      rawText: fc.string(),
+    },
+    { requiredKeys: ["id", "role", "createdAt", "summary", "text", "compaction", "rawText"] },
+  );
+
+  test("is read without a throw, and only a complete final answer finishes it", () => {
+    fc.assert(
+      fc.property(fc.array(someMessage), fc.option(someID, { nil: undefined }), (transcript, promptID) => {
+        const reading = readOutcome(transcript, promptID);
+        expect(reading.text.length).toBeLessThanOrEqual(KEPT_TEXT_LENGTH);
+        if (reading.kind !== "finished") return;
+        const final = (message: TranscriptMessage) =>
+          message.role === "assistant" && !message.summary && message.completedAt !== undefined && !message.error;
+        expect(transcript.some(final)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("order of messages", () => {
+  const message = fc.record({ createdAt: fc.nat(20), id: fc.constantFrom("msg_1", "msg_10", "msg_2", "msg_9") });
+
+  test("by the number, not by its digits: 9 comes before 10", () => {
+    const sorted = [10, 9, 100, 1].map((createdAt) => ({ createdAt, id: "x" })).sort(byCreation);
+    expect(sorted.map(({ createdAt }) => createdAt)).toEqual([1, 9, 10, 100]);
+  });
+
+  test("ties by id", () => {
+    const sorted = ["b", "a", "c"].map((id) => ({ createdAt: 1, id })).sort(byCreation);
+    expect(sorted.map(({ id }) => id)).toEqual(["a", "b", "c"]);
+  });
+
+  test("the same whatever order the host answers in", () => {
+    fc.assert(
+      fc.property(fc.array(message), fc.func(fc.double({ noNaN: true })), (messages, luck) => {
+        const shuffled = messages.toSorted((a, b) => luck(a) - luck(b));
+        expect(shuffled.sort(byCreation)).toEqual(messages.toSorted(byCreation));
+      }),
+    );
+  });
+
+  test("one order for all: antisymmetric, and later never comes first", () => {
+    fc.assert(
+      fc.property(message, message, (a, b) => {
+        expect(Math.sign(byCreation(a, b)) + Math.sign(byCreation(b, a))).toBe(0);
+        if (a.createdAt < b.createdAt) expect(byCreation(a, b)).toBeLessThan(0);
+      }),
+    );
+  });
+});
