@@ -17,7 +17,13 @@ export interface Message {
 export type Outbox =
   | { readonly state: "empty" }
   /** Found reserved after a restart, or sent in vain: the transcript must say what became of it before it is sent again. */
-  | { readonly state: "unverified"; readonly message: Message; readonly attempt: number; readonly until: number }
+  | {
+      readonly state: "unverified";
+      readonly message: Message;
+      readonly attempt: number;
+      readonly looks: number;
+      readonly until: number;
+    }
   /** Waits to be stored. Nothing was sent, it can still be withdrawn. */
   | { readonly state: "reserved"; readonly message: Message }
   | { readonly state: "sending"; readonly message: Message; readonly attempt: number; readonly until: number }
@@ -66,6 +72,8 @@ export const STARTS_WITHIN_MS = 10_000;
 export const ACCEPTS_WITHIN_MS = 15_000;
 /** An unanswered look at a restored message is repeated after this. */
 export const VERIFIES_WITHIN_MS = 5_000;
+/** So many looks without an answer, and the message is given up. */
+export const MOST_LOOKS = 6;
 /** Pauses before the sends that follow the first: three at most. */
 export const RESEND_AFTER_MS: readonly number[] = [1_000, 2_000, 4_000];
 
@@ -116,8 +124,9 @@ function isOut(outbox: Outbox): outbox is Extract<Outbox, { attempt: number }> {
   return outbox.state !== "empty" && outbox.state !== "reserved";
 }
 
-function verify(message: Message, attempt: number, now: number): Step {
-  return to({ state: "unverified", message, attempt, until: now + VERIFIES_WITHIN_MS }, { type: "verify", message });
+function verify(message: Message, attempt: number, now: number, looks = 1): Step {
+  const until = now + VERIFIES_WITHIN_MS;
+  return to({ state: "unverified", message, attempt, looks, until }, { type: "verify", message });
 }
 
 function verified(
@@ -154,6 +163,8 @@ function clock(outbox: Outbox, rootIdle: boolean, now: number): Step {
     case "reserved":
       return to(outbox);
     case "unverified":
+      if (outbox.looks >= MOST_LOOKS) return giveUp(outbox.message, "the transcript could not be read");
+      return verify(outbox.message, outbox.attempt, now, outbox.looks + 1);
     case "backing-off":
       return verify(outbox.message, outbox.attempt, now);
     case "sending":

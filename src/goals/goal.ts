@@ -46,7 +46,7 @@ export type GoalEvent =
   | { readonly type: "prompt-failed"; readonly reason: string }
   | {
       readonly type: "turn-ended";
-      readonly continuation: boolean;
+      readonly by: "continuation" | "user" | "report";
       readonly progressed: boolean;
       readonly error: TurnError | undefined;
     };
@@ -130,7 +130,8 @@ function resume(goal: Goal, liveTaskIDs: readonly string[]): Goal {
 export const RELEASED_BY_USER = 0;
 
 function continued(goal: Goal, released: readonly string[], now: number): Goal {
-  const releases = { ...goal.releases, ...Object.fromEntries(released.map((id) => [id, now])) };
+  // Every task that is live now is among them: what ended since needs no release any more.
+  const releases = Object.fromEntries(released.map((id) => [id, now]));
   return { ...goal, turns: goal.turns + 1, releases };
 }
 
@@ -141,6 +142,12 @@ function failed(goal: Goal, reason: string, now: number, limits: GoalLimits): Go
   return failures >= limits.maxPromptFailures
     ? pause(counted, "error", `${failures} turns in a row failed: ${reason}`, now)
     : counted;
+}
+
+/** Lack of progress is counted in our continuations only; a report of ours in between changes nothing. */
+function idleTurnsAfter(goal: Goal, turn: Extract<GoalEvent, { type: "turn-ended" }>): number {
+  if (turn.progressed || turn.by === "user") return 0;
+  return turn.by === "continuation" ? goal.idleTurns + 1 : goal.idleTurns;
 }
 
 function turnEnded(
@@ -155,7 +162,7 @@ function turnEnded(
     const said = `${error.name}: ${error.message}`;
     return NEEDS_USER.has(error.name) ? pause(goal, "error", said, now) : failed(goal, said, now, limits);
   }
-  const idleTurns = turn.progressed || !turn.continuation ? 0 : goal.idleTurns + 1;
+  const idleTurns = idleTurnsAfter(goal, turn);
   const isUnchanged = goal.failures === 0 && goal.retryAt === 0 && goal.idleTurns === idleTurns;
   const rested = isUnchanged ? goal : { ...goal, failures: 0, retryAt: 0, idleTurns };
   if (limits.noProgressTurns > 0 && idleTurns >= limits.noProgressTurns) {

@@ -29,10 +29,13 @@ export type Presence =
   /** After a restart or reload: as quiet, but the goal is not paused. */
   | { readonly kind: "asleep"; readonly since: number };
 
+/** `report`: a message about ended tasks, OpenCode's or ours. */
+export type TurnBy = "continuation" | "user" | "report";
+
 /** The turn that runs, or the one that has just ended. */
 export interface Turn {
-  /** Whether one of our continuations started it. A user's message in between makes it the user's. */
-  readonly continuation: boolean;
+  /** Who started it. A user's message in between makes it the user's. */
+  readonly by: TurnBy;
   /** A tool call other than the goal tools has succeeded. */
   readonly progressed: boolean;
   readonly error: TurnError | undefined;
@@ -140,8 +143,8 @@ export function closeAsks(root: Root, sessionID: string): Root {
 }
 
 /** A turn of ours has started in the root: until it ends, what happens counts for it. */
-export function startTurn(root: Root, continuation: boolean): Root {
-  return { ...root, turn: { continuation, progressed: false, error: undefined } };
+export function startTurn(root: Root, by: TurnBy): Root {
+  return { ...root, turn: { by, progressed: false, error: undefined } };
 }
 
 export function rootDeadline(root: Root): number {
@@ -192,7 +195,7 @@ function quieting(root: Root, now: number): Root {
   return { ...root, presence: { kind: "quieting", until: now + QUIETING_MS }, turn: undefined };
 }
 
-const NO_TURN: Turn = { continuation: false, progressed: false, error: undefined };
+const NO_TURN: Turn = { by: "user", progressed: false, error: undefined };
 
 function userSpoke(root: Root, messageID: string, now: number): Root {
   return {

@@ -67,6 +67,15 @@ export function statusText(goal: Goal | undefined, decision: Decision, tasks: re
   ].join("\n");
 }
 
+/** What `/goal` shows of a goal that another OpenCode process pursues. */
+export function foreignText(goal: Goal, pid: number): string {
+  return [
+    `Goal: ${goal.objective}`,
+    `State: ${goalState(goal)}`,
+    `Now: another OpenCode process (${pid}) pursues it; write a message here to go on here`,
+  ].join("\n");
+}
+
 /** `75` seconds is "1m 15s"; below ten seconds one decimal. */
 export function duration(ms: number): string {
   const seconds = Math.max(ms, 0) / 1_000;

@@ -1,10 +1,11 @@
 import { frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
 import { goalText } from "../goals/prompts.ts";
-import { goalState, statusText } from "../goals/words.ts";
+import { foreignText, goalState, statusText } from "../goals/words.ts";
 import type { Keeper } from "../keeper/keeper.ts";
 import { isLive } from "../tasks/task.ts";
 import { type Caller, resolveCaller, type ToolDependencies } from "../tools/context.ts";
+import type { Loader } from "./loader.ts";
 import type { HostPort } from "./port.ts";
 
 /**
@@ -23,6 +24,7 @@ export class CommandAnswered extends Error {
 
 export interface CommandDependencies extends ToolDependencies {
   readonly host: HostPort;
+  readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
   /** With the option `max_task_block_seconds: 0`, `/goal resume` lets the present waits go once. */
   readonly hasCeiling: boolean;
 }
@@ -34,8 +36,9 @@ export interface CommandDependencies extends ToolDependencies {
  * @throws CommandAnswered when the command has been answered and no turn may start
  */
 export async function executeGoalCommand(sessionID: string, args: string, deps: CommandDependencies): Promise<string> {
-  const caller = await resolveCaller(sessionID, deps);
   const command = parseGoalCommand(args);
+  if (command.type === "show") await showForeign(sessionID, deps);
+  const caller = await resolveCaller(sessionID, deps);
   if (command.type !== "set") return answer(sessionID, act(command, caller, deps), caller, deps);
   if (caller.isChild) return answer(sessionID, "Goals belong to the main session. Say /goal there.", caller, deps);
   const id = deps.ids.message("");
@@ -46,6 +49,15 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
     event: { type: "set", id, objective: command.objective },
   });
   return frame("goal", id, goalText(command.objective));
+}
+
+/** Looking at a goal does not take it away from the process that pursues it. Its session may be busy there. */
+async function showForeign(sessionID: string, { loader, host }: CommandDependencies): Promise<void> {
+  const stored = await loader.foreignRoot(sessionID);
+  if (stored?.goal === undefined) return;
+  const said = foreignText(stored.goal, stored.owner.pid);
+  await host.toast({ title: "goal", message: said, variant: "info" });
+  throw new CommandAnswered(said);
 }
 
 function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller, deps: CommandDependencies): string {

@@ -1,6 +1,6 @@
 import type { Keeper } from "../keeper/keeper.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
-import { isEnded } from "../tasks/task.ts";
+import { isEnded, isLive } from "../tasks/task.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
 import { ownerKey } from "./process-identity.ts";
 import { load } from "./store.ts";
@@ -58,20 +58,34 @@ export class Loader {
     if (stored !== undefined && !this.isOurs(stored)) this.restore(stored, this.deps.resumeOnStart);
   }
 
-  /** Before a command or a tool acts on a root: its stored state must be in the books. The user is here: it moves here. */
+  /**
+   * Before a command or a tool acts on a root: its stored state must be in the books. It moves here, where the user is,
+   * or where its turn runs.
+   */
   async ensure(rootID: string): Promise<void> {
-    if (this.known.has(rootID)) return;
-    const session = await this.deps.host.session(rootID);
-    if (session.kind !== "known" || this.known.has(rootID)) return;
-    const stored = this.read(session.value);
-    if (stored === undefined || this.isOurs(stored)) this.known.add(rootID);
-    else this.bring(stored, false);
+    const stored = await this.unread(rootID);
+    const works = (this.deps.keeper.root(rootID)?.activity.kind ?? "idle") !== "idle";
+    if (stored !== undefined) this.bring(stored, works);
   }
 
-  /** The user writes here: a root that another process owns moves here, and a sleeping one is in the books. */
+  /** What a living process that owns a root has written down; undefined where the books are kept here, or by nobody. */
+  async foreignRoot(rootID: string): Promise<StoredRoot | undefined> {
+    const session = await this.deps.host.session(rootID);
+    const stored = session.kind === "known" ? this.read(session.value) : undefined;
+    return stored !== undefined && this.isForeign(stored) ? stored : undefined;
+  }
+
+  /** The user writes here: a root that another process owns moves here, with the tasks of a process that is gone. */
   async spoken(rootID: string): Promise<void> {
     this.speakingIn = rootID;
-    if (this.foreign.has(rootID)) await this.ensure(rootID);
+    if (!this.known.has(rootID) && !this.foreign.has(rootID)) return;
+    const stored = await this.unread(rootID);
+    if (stored !== undefined) {
+      this.deps.keeper.dispatch({ type: "user-speaks", rootID });
+      return this.bring(stored, true);
+    }
+    const { keeper, runner } = this.deps;
+    if (keeper.tasks(rootID).some((task) => isLive(task) && task.runner !== runner)) await this.reread(rootID);
   }
 
   /** Reads the stubs of tasks again that another process runs. */
@@ -81,17 +95,36 @@ export class Loader {
     if (stored !== undefined) this.deps.keeper.dispatch({ type: "reread", stored, elsewhere: this.elsewhere(stored) });
   }
 
+  /** What somebody else has written down about a root and is not in the books here. */
+  private async unread(rootID: string): Promise<StoredRoot | undefined> {
+    const session = await this.deps.host.session(rootID);
+    if (session.kind !== "known") return undefined;
+    const stored = this.read(session.value);
+    if (stored !== undefined && !this.isOurs(stored) && stored.claim > this.deps.keeper.claim(rootID)) return stored;
+    this.known.add(rootID);
+    return undefined;
+  }
+
   private restore(stored: StoredRoot, awake: boolean): void {
-    if (this.known.has(stored.self)) return;
-    if (!this.deps.runsElsewhere(ownerKey(stored.owner))) return this.bring(stored, awake);
-    this.foreign.add(stored.self);
-    if (this.speakingIn === stored.self) this.bring(stored, true);
+    const rootID = stored.self;
+    if (this.known.has(rootID)) return;
+    // The user may have written here before what is stored could be read.
+    if (this.speakingIn === rootID) return this.bring(stored, true);
+    if (this.isForeign(stored)) this.foreign.add(rootID);
+    else this.bring(stored, awake);
   }
 
   private bring(stored: StoredRoot, awake: boolean): void {
-    this.known.add(stored.self);
-    this.foreign.delete(stored.self);
+    const rootID = stored.self;
+    this.known.add(rootID);
+    this.foreign.delete(rootID);
     this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored) });
+    // A living owner must find the higher claim before it prompts again.
+    if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
+  }
+
+  private isForeign({ owner }: StoredRoot): boolean {
+    return this.deps.runsElsewhere(ownerKey(owner));
   }
 
   private isOurs({ owner }: StoredRoot): boolean {

@@ -52,6 +52,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     host,
     runsElsewhere,
     onDamage: (rootID) => keeper.dispatch({ type: "storage-repaired", rootID }),
+    onMoved: (rootID, claim) => keeper.dispatch({ type: "moved", rootID, claim }),
   });
   const perform = performer({
     host,

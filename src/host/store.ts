@@ -1,6 +1,7 @@
 import type { Saved } from "../keeper/messages.ts";
 import { type StoredRoot, stubs } from "../keeper/stored-root.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
+import { ownerKey } from "./process-identity.ts";
 import { parseStoredRoot } from "./stored-schema.ts";
 
 /** Our key in a session's metadata. */
@@ -34,6 +35,8 @@ export interface StoreDependencies {
   readonly runsElsewhere: (runner: string) => boolean;
   /** Our own key was changed or removed by somebody else. */
   readonly onDamage: (rootID: string) => void;
+  /** Another living process has taken the root over. */
+  readonly onMoved: (rootID: string, claim: number) => void;
 }
 
 /** A write of ours, until the event about it has come. */
@@ -42,12 +45,16 @@ interface Write {
   /** The foreign keys as they were read, and as they are written. */
   readonly read: Metadata;
   readonly wrote: Metadata;
-  /** The foreign keys in the last event before the one about this write: what it has replaced. */
-  seen: Metadata;
 }
 
-/** Foreign keys that a write of ours has replaced, although they had changed since they were read. */
-type Lost = Pick<Write, "read" | "wrote" | "seen">;
+/** A write of ours that has replaced foreign keys which had changed since they were read. */
+interface Lost extends Write {
+  /** The foreign keys just before it. */
+  readonly replaced: Metadata;
+}
+
+/** Writes whose events are waited for: they come in order, so more than this means that they do not come. */
+const MOST_WRITES = 50;
 
 /**
  * Session metadata in OpenCode's own database. The host replaces the object whole and offers no compare-and-swap:
@@ -56,20 +63,25 @@ type Lost = Pick<Write, "read" | "wrote" | "seen">;
  */
 export class Store {
   private readonly written = new Map<string, StoredRoot>();
-  private readonly writing = new Map<string, Write>();
+  private readonly writing = new Map<string, readonly Write[]>();
+  /** Roots that were ever saved from here: what others write into any other session is of no interest. */
+  private readonly kept = new Set<string>();
+  /** The foreign keys in the last event about a root. */
+  private readonly shown = new Map<string, Metadata>();
   private readonly lost = new Map<string, readonly Lost[]>();
 
   constructor(private readonly deps: StoreDependencies) {}
 
   async save(wanted: StoredRoot): Promise<Saved> {
     const rootID = wanted.self;
+    this.kept.add(rootID);
     const read = await this.deps.host.session(rootID);
-    if (read.kind === "gone") return { kind: "failed", reason: "the session does not exist any more" };
+    if (read.kind === "gone") return { kind: "gone" };
     if (read.kind === "unknown") return { kind: "failed", reason: read.reason };
     const { metadata } = read.value;
     const loaded = load(read.value);
     const current = loaded.kind === "stored" ? loaded.stored : undefined;
-    const ownedElsewhere = current !== undefined && current.claim > wanted.claim;
+    const ownedElsewhere = current !== undefined && this.isTaken(current, wanted.claim);
     const stored = merge(current, wanted, ownedElsewhere, this.deps.runsElsewhere);
     if (loaded.kind === "unreadable")
       this.deps.host.log("warn", `goalkeeper: stored state of ${rootID} is set aside: ${loaded.problem}`);
@@ -79,47 +91,67 @@ export class Store {
       ...lost.reduce(writeBack, foreign),
       ...(loaded.kind === "unreadable" ? { [SET_ASIDE_KEY]: metadata[METADATA_KEY] } : {}),
     };
-    const saved = await this.write(rootID, { stored, read: foreign, wrote, seen: foreign });
+    const saved = await this.write(rootID, { stored, read: foreign, wrote });
     if (saved.kind === "ok") this.found(rootID, lost);
-    return saved.kind === "ok" && ownedElsewhere ? { kind: "owned-elsewhere" } : saved;
+    return saved.kind === "ok" && ownedElsewhere ? { kind: "owned-elsewhere", claim: stored.claim } : saved;
   }
 
   /** Every `session.updated` carries the whole metadata: the only way to see what others write. */
   observe(session: Pick<SessionInfo, "id" | "metadata">): void {
+    const { id } = session;
+    if (!this.kept.has(id)) return;
     const loaded = load(session);
-    const write = this.writing.get(session.id);
-    if (write !== undefined) {
-      if (loaded.kind === "stored" && isSame(loaded.stored, write.stored)) this.landed(session.id, write);
-      else write.seen = foreignKeys(session.metadata);
-      return;
-    }
-    const written = this.written.get(session.id);
+    const writes = this.writing.get(id);
+    const at = writes?.findIndex(({ stored }) => loaded.kind === "stored" && isSame(stored, loaded.stored)) ?? -1;
+    const landed = writes?.[at];
+    if (landed !== undefined) this.landed(id, landed);
+    if (writes !== undefined) this.wait(id, writes.slice(at + 1));
+    this.shown.set(id, foreignKeys(session.metadata));
+    // What comes before a write of ours is overwritten by it.
+    if (this.writing.has(id)) return;
+    const written = this.written.get(id);
     if (written === undefined) return;
+    const isOther = loaded.kind === "stored" && loaded.stored.owner.instance !== written.owner.instance;
+    if (isOther && this.isTaken(loaded.stored, written.claim)) {
+      this.written.set(id, loaded.stored);
+      return this.deps.onMoved(id, loaded.stored.claim);
+    }
     const intact =
       loaded.kind === "stored" && loaded.stored.claim >= written.claim && loaded.stored.revision >= written.revision;
-    if (!intact) this.deps.onDamage(session.id);
+    if (!intact) this.deps.onDamage(id);
   }
 
   forget(rootID: string): void {
-    this.written.delete(rootID);
-    this.writing.delete(rootID);
-    this.lost.delete(rootID);
+    for (const books of [this.kept, this.written, this.writing, this.shown, this.lost]) books.delete(rootID);
+  }
+
+  /** A higher claim owns the root; of two processes that claimed it at the same time, the one that wrote first. */
+  private isTaken(stored: StoredRoot, claim: number): boolean {
+    return stored.claim > claim || (stored.claim === claim && this.deps.runsElsewhere(ownerKey(stored.owner)));
   }
 
   private async write(rootID: string, write: Write): Promise<Saved> {
-    this.writing.set(rootID, write);
+    this.wait(rootID, [...(this.writing.get(rootID) ?? []), write]);
     const answer = await this.deps.host.writeMetadata(rootID, { ...write.wrote, [METADATA_KEY]: write.stored });
     if (answer.kind === "known") return { kind: "ok" };
-    this.writing.delete(rootID);
+    this.wait(
+      rootID,
+      (this.writing.get(rootID) ?? []).filter((other) => other !== write),
+    );
     return { kind: "failed", reason: answer.kind === "gone" ? "the session does not exist any more" : answer.reason };
   }
 
-  /** The event about a write of ours: whatever was there just before it is gone. */
-  private landed(rootID: string, { stored, read, wrote, seen }: Write): void {
-    this.writing.delete(rootID);
-    this.written.set(rootID, stored);
-    if (isEqual(read, seen)) return;
-    this.lost.set(rootID, [...(this.lost.get(rootID) ?? []), { read, wrote, seen }]);
+  private wait(rootID: string, writes: readonly Write[]): void {
+    if (writes.length === 0) this.writing.delete(rootID);
+    else this.writing.set(rootID, writes.slice(-MOST_WRITES));
+  }
+
+  /** The event about a write of ours: the event before it shows what it has replaced. */
+  private landed(rootID: string, write: Write): void {
+    this.written.set(rootID, write.stored);
+    const replaced = this.shown.get(rootID);
+    if (replaced === undefined || isEqual(write.read, replaced)) return;
+    this.lost.set(rootID, [...(this.lost.get(rootID) ?? []), { ...write, replaced }]);
     this.deps.onDamage(rootID);
   }
 
@@ -131,11 +163,11 @@ export class Store {
 }
 
 /** Puts back the keys that were replaced, where nobody has written anything else since. */
-function writeBack(current: Metadata, { read, wrote, seen }: Lost): Metadata {
+function writeBack(current: Metadata, { read, wrote, replaced }: Lost): Metadata {
   const merged: Record<string, unknown> = { ...current };
-  for (const key of new Set([...Object.keys(read), ...Object.keys(seen)])) {
-    if (isEqual(read[key], seen[key]) || !isEqual(wrote[key], current[key])) continue;
-    if (key in seen) merged[key] = seen[key];
+  for (const key of new Set([...Object.keys(read), ...Object.keys(replaced)])) {
+    if (isEqual(read[key], replaced[key]) || !isEqual(wrote[key], current[key])) continue;
+    if (key in replaced) merged[key] = replaced[key];
     else delete merged[key];
   }
   return merged;

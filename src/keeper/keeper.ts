@@ -71,8 +71,8 @@ export class Keeper implements KeeperView {
       }
     } finally {
       this.draining = false;
+      this.alarm.arm(this.deadline());
     }
-    this.alarm.arm(this.deadline());
   }
 
   goal(rootID: string): Goal | undefined {
@@ -81,6 +81,11 @@ export class Keeper implements KeeperView {
 
   root(rootID: string): Root | undefined {
     return this.roots.get(rootID)?.state;
+  }
+
+  /** The claim under which this instance keeps the books of a root; 0 while it has none of what is stored. */
+  claim(rootID: string): number {
+    return this.roots.get(rootID)?.claimed ?? 0;
   }
 
   decision(rootID: string): Decision {
@@ -142,6 +147,8 @@ export class Keeper implements KeeperView {
         return this.reread(input);
       case "storage-repaired":
         return this.roots.get(input.rootID)?.markDirty();
+      case "moved":
+        return this.roots.get(input.rootID)?.moved(input.claim);
       case "looked":
         return this.looked(input);
       case "told-before":
@@ -149,6 +156,7 @@ export class Keeper implements KeeperView {
       case "statuses":
         return this.statuses(input.answer);
       case "saved":
+        if (input.result.kind === "gone") return this.rootGone(input.rootID);
         return this.roots.get(input.rootID)?.saved(input.revision, input.result);
       case "sent":
         return this.sent(input);
@@ -180,6 +188,7 @@ export class Keeper implements KeeperView {
       case "user-speaks":
       case "wake":
       case "storage-repaired":
+      case "moved":
       case "saved":
       case "sent":
       case "verified":
@@ -245,11 +254,15 @@ export class Keeper implements KeeperView {
       case "known":
         return root?.outboxEvent({ type: "accepted", messageID });
       case "gone":
-        // An end, not a failure to prompt: nobody is left to be told anything.
-        return this.hostEvent({ type: "session-deleted", sessionID: rootID }, rootID);
+        return this.rootGone(rootID);
       case "unknown":
         return root?.outboxEvent({ type: "refused", messageID, reason: answer.reason });
     }
+  }
+
+  /** Its deletion was not heard. An end, not a failure: nobody is left to be told anything. */
+  private rootGone(rootID: string): void {
+    this.hostEvent({ type: "session-deleted", sessionID: rootID }, rootID);
   }
 
   private handedOver(rootID: string, messageID: string): void {

@@ -5,14 +5,16 @@ import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
-import type { TaskEffect } from "../tasks/transition.ts";
+import type { TaskEffect } from "../tasks/task-event.ts";
 import type { StoredRoot } from "./stored-root.ts";
 
 export type Saved =
   | { readonly kind: "ok" }
   | { readonly kind: "failed"; readonly reason: string }
+  /** The session does not exist any more. */
+  | { readonly kind: "gone" }
   /** Another living process keeps the books of this root now. */
-  | { readonly kind: "owned-elsewhere" };
+  | { readonly kind: "owned-elsewhere"; readonly claim: number };
 
 export type Input =
   | { readonly type: "host"; readonly event: HostEvent }
@@ -34,6 +36,8 @@ export type Input =
   | { readonly type: "reread"; readonly stored: StoredRoot; readonly elsewhere: readonly string[] }
   /** The root's metadata lost our key, or never got it. */
   | { readonly type: "storage-repaired"; readonly rootID: string }
+  /** Another living process keeps the books of this root now: the user has written there. */
+  | { readonly type: "moved"; readonly rootID: string; readonly claim: number }
   | { readonly type: "looked"; readonly taskID: string; readonly run: number; readonly look: Look }
   /** Found in the parent's transcript after a restart: the host had told the outcome before. `answered`: and it was read. */
   | {

@@ -57,6 +57,8 @@ export class RootKeeper {
   /** Ids for the next plain continuation, stored with everything else, so that it need not wait for a write. */
   private spare: Pick<Message, "id" | "partID"> | undefined;
   private claim = 1;
+  /** Another process keeps the books; only the tasks that run here are still ours. */
+  private isElsewhere = false;
   private lastDecision = "";
   private nextDeadline = Number.POSITIVE_INFINITY;
 
@@ -77,6 +79,10 @@ export class RootKeeper {
 
   get goal(): Goal | undefined {
     return this.currentGoal;
+  }
+
+  get claimed(): number {
+    return this.storage.isPresent ? this.claim : 0;
   }
 
   /** Whether a message of ours is on its way. */
@@ -194,6 +200,7 @@ export class RootKeeper {
   /** Takes a stored root back. Its tasks are in the manager already. */
   restore(stored: StoredRoot, awake: boolean): void {
     this.claim = stored.claim + 1;
+    this.isElsewhere = false;
     this.setGoal(stored.goal, "restored");
     this.storage.wasRead();
     if (stored.reserved !== undefined)
@@ -205,7 +212,7 @@ export class RootKeeper {
     this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
   }
 
-  saved(revision: number, result: Saved): void {
+  saved(revision: number, result: Exclude<Saved, { kind: "gone" }>): void {
     const ended = this.storage.end(revision, result, this.now);
     if (ended === undefined) return;
     switch (result.kind) {
@@ -214,8 +221,17 @@ export class RootKeeper {
       case "failed":
         return this.saveFailed(ended.failures, result.reason);
       case "owned-elsewhere":
-        return this.moved();
+        return this.moved(result.claim);
     }
+  }
+
+  /** The user went on in another process. What runs here is still ours to settle and to write down. */
+  moved(claim: number): void {
+    // The user may be back here since.
+    if (claim < this.claim) return;
+    this.isElsewhere = true;
+    this.outbox = EMPTY;
+    this.setGoal(undefined, "moved");
   }
 
   /** The session is deleted. What it was owed cannot reach anybody. */
@@ -274,8 +290,7 @@ export class RootKeeper {
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
     // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
     if (turn === undefined) return;
-    const { continuation, progressed, error } = turn;
-    this.goalEvent({ type: "turn-ended", continuation, progressed, error });
+    this.goalEvent({ type: "turn-ended", ...turn });
   }
 
   /** Aborting an idle root publishes only another idle, right after its native children were aborted. */
@@ -352,7 +367,9 @@ export class RootKeeper {
         return;
       case "started":
         // A user's message in between makes the turn the user's.
-        if (this.root.lastSpokenID < message.id) this.root = startTurn(this.root, message.kind !== "task-outcome");
+        if (this.root.lastSpokenID < message.id) {
+          this.root = startTurn(this.root, message.kind === "task-outcome" ? "report" : "continuation");
+        }
         if (message.kind === "continuation")
           this.goalEvent({ type: "continued", releasedTaskIDs: message.overdueTaskIDs });
         if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
@@ -392,13 +409,6 @@ export class RootKeeper {
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
 
-  /** The user went on in another process. What runs here is still ours to settle. */
-  private moved(): void {
-    this.outbox = EMPTY;
-    this.setGoal(undefined, "moved");
-    this.storage.wasRead();
-  }
-
   private observeDecision(decision: Decision): void {
     const key = decisionKey(decision);
     if (key === this.lastDecision) return;
@@ -407,6 +417,7 @@ export class RootKeeper {
   }
 
   private compose(decision: Decision): Message | undefined {
+    if (this.isElsewhere) return undefined;
     const { root, currentGoal: goal, tasks, now } = this;
     return compose({ root, goal, decision, tasks, now, ids: this.context.ids });
   }

@@ -69,7 +69,11 @@ export class RootStorage {
   }
 
   /** Takes the answer of a write; undefined if it is not the one that is waited for. */
-  end(revision: number, result: Saved, now: number): { readonly failures: number } | undefined {
+  end(
+    revision: number,
+    result: Exclude<Saved, { kind: "gone" }>,
+    now: number,
+  ): { readonly failures: number } | undefined {
     if (this.state.kind !== "saving" || this.state.revision !== revision) return undefined;
     const failures = this.state.failures + 1;
     if (result.kind === "failed") {

@@ -12,8 +12,10 @@ import {
   SILENCE_MS,
   type Task,
   type TaskTiming,
+  taskDeadline,
 } from "./task.ts";
-import { type TaskEffect, type TaskEvent, taskDeadline, transition } from "./transition.ts";
+import type { TaskEffect, TaskEvent, TransitionContext } from "./task-event.ts";
+import { transition } from "./transition.ts";
 
 /** One change of the records. `after` is undefined when the delayed cleanup removed the record. */
 export interface TaskChange {
@@ -52,8 +54,18 @@ export class BackgroundTaskManager {
     const runsElsewhere = before.runner !== this.deps.runner;
     const context = { now: this.deps.now(), timing: this.deps.timing, lastSignAt, runsElsewhere };
     const { task, effects } = transition(before, event, context);
+    if (task.run.number > before.run.number) this.endRun(before, context);
     if (task !== before) this.write(before, task, event.type);
     for (const effect of effects) this.deps.onEffect(effect);
+  }
+
+  /** A record holds one outcome: an earlier one that nobody has told by now never will be. */
+  private endRun(before: Task, context: TransitionContext): void {
+    this.signs.dropText(before.id);
+    if (!isEnded(before) || before.delivery.state !== "pending") return;
+    const reason = "another run began before it was told";
+    const { task } = transition(before, { type: "undelivered", run: before.run.number, reason }, context);
+    this.write(before, task, "undelivered");
   }
 
   /** Sorts one host event to the tasks that it concerns. */
@@ -114,7 +126,8 @@ export class BackgroundTaskManager {
     if (this.watched.has(rootID)) return;
     this.watched.add(rootID);
     // A session from before this process, or one that was forgotten while nobody watched it.
-    if (this.tree.get(rootID) === undefined) this.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
+    if (this.tree.get(rootID) === undefined)
+      this.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
     for (const child of this.tree.busyBelow(rootID)) {
       this.notice(child.id);
       this.dispatch(child.id, { type: "busy" });
@@ -255,6 +268,15 @@ export class BackgroundTaskManager {
     return this.of(rootID).filter((task) => task.parentID === parentID);
   }
 
+  /** A child that is over stays known while it has children: they find their root through it. */
+  private forgetEnded(sessionID: string): void {
+    let seen = this.tree.get(sessionID);
+    while (seen?.parentID !== undefined && !seen.busy && !this.tasks.has(seen.id) && !this.tree.hasChildren(seen.id)) {
+      this.tree.forget(seen.id);
+      seen = this.tree.get(seen.parentID);
+    }
+  }
+
   /** A root counts while a goal watches it, or while it has records. */
   private isWatched(rootID: string): boolean {
     return this.watched.has(rootID) || this.byRoot.has(rootID);
@@ -269,7 +291,7 @@ export class BackgroundTaskManager {
       const siblings = this.byRoot.get(record.rootID);
       siblings?.delete(record.id);
       if (siblings?.size === 0) this.byRoot.delete(record.rootID);
-      if (!this.tree.get(record.id)?.busy) this.tree.forget(record.id);
+      this.forgetEnded(record.id);
     } else {
       this.tasks.set(record.id, after);
       this.signs.follow(record.id, this.deps.now());

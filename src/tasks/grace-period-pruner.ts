@@ -1,4 +1,5 @@
 import type { Answer } from "../host/port.ts";
+import { base } from "./lifecycle.ts";
 import type { Reading } from "./outcome.ts";
 import type { Doubt, LiveTask, MissingTask, Outcome, TaskTiming, TerminalStatus } from "./task.ts";
 
@@ -26,11 +27,9 @@ export type Verdict =
  */
 export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTiming): MissingTask {
   if (task.status === "missing") return task;
-  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt } = task;
   const graceUntil = now + timing.graceMs;
   return {
-    ...{ id, parentID, rootID, origin, title, createdAt, run, runner },
-    ...(interruptedAt === undefined ? {} : { interruptedAt }),
+    ...base(task),
     status: "missing",
     doubt: why,
     since: now,
@@ -42,7 +41,7 @@ export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTimin
 
 /**
  * What a look at a missing task proves. `lost` needs all three questions answered and none showing it alive or
- * finished; an unanswered question means to look again (M4).
+ * finished, or that the host says its session does not exist; an unanswered question means to look again (M4).
  */
 export function settleMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Verdict {
   if (look.shown.kind === "known" && look.shown.value) return { kind: "alive" };
@@ -56,7 +55,8 @@ export function settleMissing(task: MissingTask, look: Look, now: number, timing
   }
   if (now < task.graceUntil) return { kind: "look-again", at: task.graceUntil };
   const answered = look.shown.kind !== "unknown" && look.listed.kind !== "unknown" && look.reading.kind !== "unknown";
-  if (answered) return { kind: "ended", status: "lost", outcome: { ...text, reason: lostReason(task, look) } };
+  if (answered || look.reading.kind === "gone")
+    return { kind: "ended", status: "lost", outcome: { ...text, reason: lostReason(task, look) } };
   const ceiling = timing.ceilingMs === 0 ? Number.POSITIVE_INFINITY : task.since + timing.ceilingMs;
   if (now >= Math.max(ceiling, task.graceUntil)) {
     return { kind: "ended", status: "lost", outcome: { ...text, reason: "OpenCode did not answer about it" } };
@@ -67,11 +67,10 @@ export function settleMissing(task: MissingTask, look: Look, now: number, timing
 
 function lostReason(task: MissingTask, look: Look): string {
   if (look.reading.kind === "gone") return "its session does not exist any more";
+  if (look.listed.kind === "known" && !look.listed.value) return "its session disappeared while it was working";
   switch (task.doubt) {
     case "restart":
       return "OpenCode stopped while it was working";
-    case "not-listed":
-      return "its session disappeared while it was working";
     case "idle-unfinished":
     case "no-status":
       return "OpenCode stopped showing it before it had finished";

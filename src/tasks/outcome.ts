@@ -30,6 +30,8 @@ export function readOutcome(transcript: readonly TranscriptMessage[], promptID?:
   if (last.error !== undefined) {
     return last.error.name === ABORT_ERROR ? { kind: "aborted", text } : { kind: "failed", text, error: last.error };
   }
+  // An abort while the provider is retried completes the message and says nothing else.
+  if (last.completedAt !== undefined && last.finish === undefined) return { kind: "aborted", text };
   const finished = last.completedAt !== undefined && last.finish !== undefined && !UNFINISHED.has(last.finish);
   return finished ? { kind: "finished", text } : { kind: "unfinished", text };
 }

@@ -57,6 +57,10 @@ export class SessionTree {
     this.sessions.delete(sessionID);
   }
 
+  hasChildren(sessionID: string): boolean {
+    return [...this.sessions.values()].some((seen) => seen.parentID === sessionID);
+  }
+
   /** The session without a parent above `sessionID`; undefined while a link is not known yet, or for a cycle. */
   rootOf(sessionID: string): string | undefined {
     let current = this.sessions.get(sessionID);

@@ -1,3 +1,5 @@
+import { keep } from "./outcome.ts";
+
 /**
  * Signs of life, apart from the task records: a token delta writes one number here and nothing else, so that
  * activity never recomputes a deadline. Deadlines that depend on activity read it when they are due.
@@ -22,7 +24,13 @@ export class Signs {
   /** Keeps the last completed text of a followed session: after a deletion it is all there is. */
   keepText(sessionID: string, text: string): void {
     const cell = this.cells.get(sessionID);
-    if (cell !== undefined) cell.text = text;
+    if (cell !== undefined) cell.text = keep(text);
+  }
+
+  /** Another run begins: what the earlier one said is not its output. */
+  dropText(sessionID: string): void {
+    const cell = this.cells.get(sessionID);
+    if (cell !== undefined) cell.text = undefined;
   }
 
   lastAt(sessionID: string): number {

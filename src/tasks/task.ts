@@ -46,7 +46,7 @@ export type Delivery =
   | { readonly state: "undelivered"; readonly at: number; readonly reason: string };
 
 /** Why a running task is doubted. */
-export type Doubt = "idle-unfinished" | "restart" | "not-listed" | "no-status";
+export type Doubt = "idle-unfinished" | "restart" | "no-status";
 
 interface TaskBase {
   /** The child's session id. */
@@ -118,6 +118,25 @@ export function isUntold(task: Task): task is EndedTask {
   return isEnded(task) && (task.delivery.state === "undelivered" || isOursToTell(task));
 }
 
+/** The earliest moment at which `clock` would change something; `Infinity` if never. */
+export function taskDeadline(task: Task): number {
+  switch (task.status) {
+    case "queued":
+      return task.askAt;
+    case "running":
+      return task.observed.kind === "alive" ? task.observed.askAt : task.observed.lookAt;
+    case "missing":
+      return task.lookAt;
+    case "completed":
+    case "failed":
+    case "cancelled":
+    case "lost":
+      return task.delivery.state === "pending" && task.delivery.teller === "host"
+        ? task.delivery.until
+        : Number.POSITIVE_INFINITY;
+  }
+}
+
 /** Durations of the lifecycle, in milliseconds. Options are seconds for people; they become this once. */
 export interface TaskTiming {
   /** How long a missing task may stay unobservable before its transcript settles it. */
@@ -130,6 +149,8 @@ export interface TaskTiming {
 
 /** How long the host's own message about an ended native task may take before we read the transcript. */
 export const HOST_TELLS_WITHIN_MS = 2_000;
+/** By then the host has stored how a turn ended, counted from its first idle. */
+export const STORED_WITHIN_MS = 500;
 /** Silence after which the host is asked for its statuses. */
 export const SILENCE_MS = 30_000;
 /** In the first minute of a run silence alone asks nothing (M5: too early is not missing). */

@@ -120,6 +120,7 @@ export const input = z.discriminatedUnion("type", [
   /** Tasks that another process runs: what it has written down about them. */
   z.object({ type: z.literal("reread"), ...stored }),
   z.object({ type: z.literal("storage-repaired") }),
+  z.object({ type: z.literal("moved"), claim: z.number() }),
   z.object({
     type: z.literal("looked"),
     taskID: z.string(),
@@ -143,7 +144,7 @@ export const input = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("saved"),
     revision: z.number(),
-    result: z.enum(["ok", "failed", "owned-elsewhere"]),
+    result: z.enum(["ok", "failed", "gone", "owned-elsewhere"]),
     reason: z.optional(text),
   }),
   z.object({ type: z.literal("sent"), messageID: z.string(), answer: known, reason: z.optional(text) }),

@@ -17,6 +17,8 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
     case "wake":
     case "storage-repaired":
       return { type: input.type };
+    case "moved":
+      return { type: input.type, claim: input.claim };
     case "goal":
       return { type: input.type, ...tracedGoalEvent(input.event, text) };
     case "restored":

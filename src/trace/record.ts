@@ -1,7 +1,6 @@
 import type { Message } from "../delivery/outbox.ts";
 import type { Observation } from "../keeper/messages.ts";
-import { isEnded, type Task } from "../tasks/task.ts";
-import { taskDeadline } from "../tasks/transition.ts";
+import { isEnded, type Task, taskDeadline } from "../tasks/task.ts";
 import { tracedHostEvent } from "./host-record.ts";
 import { pauseReason, tracedDecision, tracedEffect, tracedInput } from "./input-record.ts";
 import type { TracedTask, TraceEntry } from "./schema.ts";

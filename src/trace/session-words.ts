@@ -81,6 +81,7 @@ export function inputSaying(input: TracedInput): Saying | undefined {
     case "user-speaks":
     case "reread":
     case "storage-repaired":
+    case "moved":
     case "statuses":
     case "verified":
       return undefined;

@@ -29,7 +29,7 @@ function backingOff(attempt = 1): Outbox {
 }
 
 function unverified(attempt = 1): Outbox {
-  return { state: "unverified", message: MESSAGE, attempt, until: T0 + 5 * SECOND };
+  return { state: "unverified", message: MESSAGE, attempt, looks: 1, until: T0 + 5 * SECOND };
 }
 
 const OUT = [sending(), sent(), backingOff(), unverified()];
@@ -194,6 +194,17 @@ describe("sent in vain", () => {
     const after = step(unverified(2), { type: "clock", rootIdle: true }, T0 + 5 * SECOND);
     expect(kinds(after.effects)).toEqual(["verify"]);
     expect(outboxDeadline(after.outbox)).toBe(T0 + 10 * SECOND);
+  });
+
+  test("a transcript that stays unreadable ends it after six looks", () => {
+    let after = step(unverified(0), { type: "clock", rootIdle: true }, T0 + 5 * SECOND);
+    for (let look = 3; look <= 6; look++) {
+      expect(kinds(after.effects)).toEqual(["verify"]);
+      after = step(after.outbox, { type: "clock", rootIdle: true }, outboxDeadline(after.outbox));
+    }
+    expect(kinds(step(after.outbox, { type: "clock", rootIdle: true }, outboxDeadline(after.outbox)).effects)).toEqual([
+      "given-up",
+    ]);
   });
 
   test.each(OUT)("before its moment the clock does nothing (%#)", (outbox) => {

@@ -126,7 +126,7 @@ describe("the user's abort", () => {
   });
 
   test("said twice it does not begin anew, and it ends the turn for good", () => {
-    const once = next(busyRoot({ turn: { continuation: true, progressed: true, error: undefined } }), error(ABORTED));
+    const once = next(busyRoot({ turn: { by: "continuation", progressed: true, error: undefined } }), error(ABORTED));
     const twice = next(once, answer("msg_1", { error: ABORTED }), T0 + 2 * SECOND);
     expect(twice.presence).toEqual(quieting);
     expect([once.turn, twice.turn]).toEqual([undefined, undefined]);
@@ -152,12 +152,12 @@ describe("the user's message", () => {
       { kind: "asleep", since: T0 },
       { kind: "quieting", until: T0 + 9 },
     ] satisfies Presence[]) {
-      const turn = { continuation: true, progressed: true, error: undefined };
+      const turn = { by: "continuation", progressed: true, error: undefined } as const;
       expect(next(aRoot({ presence, turn }), userText())).toMatchObject({
         presence: { kind: "awake" },
         unanswered: { messageID: "msg_5", at: T0 + SECOND },
         lastSpokenID: "msg_5",
-        turn: { continuation: false, progressed: false },
+        turn: { by: "user", progressed: false },
       });
     }
   });
@@ -214,31 +214,31 @@ describe("the voice", () => {
 
 describe("the turn", () => {
   test("is ours when our prompt has started it, and begins with no progress", () => {
-    const before = aRoot({ turn: { continuation: false, progressed: true, error: API_ERROR } });
-    expect(startTurn(before, true).turn).toEqual({ continuation: true, progressed: false, error: undefined });
-    expect(startTurn(before, false).turn).toMatchObject({ continuation: false });
+    const before = aRoot({ turn: { by: "user", progressed: true, error: API_ERROR } });
+    expect(startTurn(before, "continuation").turn).toEqual({ by: "continuation", progressed: false, error: undefined });
+    expect(startTurn(before, "report").turn).toMatchObject({ by: "report" });
   });
 
   test("progresses by a tool call that succeeded", () => {
-    const root = startTurn(busyRoot(), true);
-    expect(next(root, tool()).turn).toEqual({ continuation: true, progressed: true, error: undefined });
+    const root = startTurn(busyRoot(), "continuation");
+    expect(next(root, tool()).turn).toEqual({ by: "continuation", progressed: true, error: undefined });
     expect(next(root, tool({ state: "running" }))).toBe(root);
     expect(next(root, tool({ state: "error" }))).toBe(root);
   });
 
   test.each(["get_goal", "create_goal", "update_goal"])("does not progress by talking about the goal: %s", (name) => {
-    const root = startTurn(busyRoot(), true);
+    const root = startTurn(busyRoot(), "continuation");
     expect(next(root, tool({ tool: name }))).toBe(root);
   });
 
   test("remembers its error, also one that nobody saw begin", () => {
     expect(next(busyRoot(), error(API_ERROR)).turn).toEqual({
-      continuation: false,
+      by: "user",
       progressed: false,
       error: API_ERROR,
     });
-    const root = startTurn(busyRoot(), true);
-    expect(next(root, error(API_ERROR)).turn).toEqual({ continuation: true, progressed: false, error: API_ERROR });
+    const root = startTurn(busyRoot(), "continuation");
+    expect(next(root, error(API_ERROR)).turn).toEqual({ by: "continuation", progressed: false, error: API_ERROR });
   });
 });
 

@@ -76,7 +76,7 @@ describe("what one look proves", () => {
     expect(verdict(look, T0)).toMatchObject({ kind: "ended", status: "completed" });
   });
 
-  test.each(["idle-unfinished", "not-listed", "no-status"] satisfies Doubt[])(
+  test.each(["idle-unfinished", "no-status"] satisfies Doubt[])(
     "an aborted transcript is a cancel while OpenCode runs: %s",
     (why) => {
       expect(verdict(aLook(ABORTED), T0, aMissingTask({ doubt: why }))).toEqual({
@@ -124,13 +124,18 @@ describe("lost", () => {
 
   test.each([
     ["restart", "OpenCode stopped while it was working"],
-    ["not-listed", "its session disappeared while it was working"],
     ["idle-unfinished", "OpenCode stopped showing it before it had finished"],
     ["no-status", "OpenCode stopped showing it before it had finished"],
   ] satisfies [Doubt, string][])("says why in words: %s", (why, reason) => {
     const task = aMissingTask({ doubt: why });
     expect(verdict(aLook(UNFINISHED), GRACE_OVER, task)).toMatchObject({ outcome: { reason } });
   });
+});
+
+test("a task that the children list no longer names has disappeared, and the reason says so", () => {
+  const look = aLook(UNFINISHED, { listed: known(false) });
+  const reason = "its session disappeared while it was working";
+  expect(verdict(look, GRACE_OVER, aMissingTask({ doubt: "no-status" }))).toMatchObject({ outcome: { reason } });
 });
 
 describe("looking again", () => {

@@ -25,10 +25,13 @@ describe("how a run ended", () => {
     expect(kind(PROMPT, anAnswer("msg_2", "msg_1", { finish }))).toBe("unfinished");
   });
 
+  test("aborted: a message that is complete and says neither how nor with what error, as after an abort in a retry", () => {
+    expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1", { completedAt: 5 }))).toBe("aborted");
+  });
+
   test("unfinished: killed while the answer was written, or before it began", () => {
     expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1"))).toBe("unfinished");
     expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1", { finish: "stop" }))).toBe("unfinished");
-    expect(kind(PROMPT, anUnfinishedAnswer("msg_2", "msg_1", { completedAt: 5 }))).toBe("unfinished");
     expect(kind(PROMPT)).toBe("unfinished");
     expect(readOutcome([])).toEqual({ kind: "unfinished", text: "" });
   });

@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { KEPT_TEXT_LENGTH, type Origin, type Task } from "../../src/tasks/task.ts";
-import {
-  type TaskEvent,
-  type TransitionContext,
-  taskDeadline,
-  taskText,
-  transition,
-} from "../../src/tasks/transition.ts";
+import { taskText } from "../../src/tasks/native-task.ts";
+import { KEPT_TEXT_LENGTH, type Origin, type Task, taskDeadline } from "../../src/tasks/task.ts";
+import type { TaskEvent, TransitionContext } from "../../src/tasks/task-event.ts";
+import { transition } from "../../src/tasks/transition.ts";
 import {
   aLook,
   aMissingTask,
@@ -83,9 +79,9 @@ describe("idle", () => {
   });
 
   test.each(NOT_NATIVE)(
-    "nobody else tells the end of a task that is %s, so its transcript is read at once",
+    "nobody else tells the end of a task that is %s, so its transcript is read as soon as the host has stored it",
     (origin) => {
-      expect(taskDeadline(next(aTask({ origin }), { type: "idle" }, T0 + MINUTE))).toBe(T0 + MINUTE);
+      expect(taskDeadline(next(aTask({ origin }), { type: "idle" }, T0 + MINUTE))).toBe(T0 + MINUTE + SECOND / 2);
     },
   );
 
@@ -540,8 +536,13 @@ describe("who tells the parent", () => {
     expect(next(ended, { type: "clock" }, T0 + 3 * SECOND - 1)).toBe(ended);
   });
 
+  test("a child that has just become idle is still the host's to tell", () => {
+    expect(next(anIdleTask(), deleted)).toMatchObject({ delivery: hostTells(T0 + 2 * SECOND) });
+    expect(next(anIdleTask(), deleted, T0 + 2 * SECOND)).toMatchObject({ delivery: OURS });
+  });
+
   test("a host that is late already gets no more time", () => {
-    for (const task of [anIdleTask(), anAbortedTask(), aMissingTask()]) {
+    for (const task of [anAbortedTask(), aMissingTask()]) {
       expect(next(task, deleted)).toMatchObject({ delivery: OURS });
     }
   });

@@ -182,7 +182,7 @@ export const EVERYTHING: readonly Observation[] = [
   input({ type: "goal", rootID: ROOT, event: { type: "complete", evidence: [{ claim: SECRET }] } }),
   input({ type: "goal", rootID: ROOT, event: { type: "blocked", blocker: SECRET } }),
   input({ type: "goal", rootID: ROOT, event: { type: "prompt-failed", reason: SECRET } }),
-  input({ type: "goal", rootID: ROOT, event: { type: "turn-ended", continuation: true, progressed: false, error } }),
+  input({ type: "goal", rootID: ROOT, event: { type: "turn-ended", by: "continuation", progressed: false, error } }),
   input({ type: "wake", rootID: ROOT }),
   input({ type: "restored", stored, awake: true, elsewhere: [CHILD] }),
   input({
