@@ -62,6 +62,8 @@ export type OutboxEffect =
   | { readonly type: "verify"; readonly message: Message }
   | { readonly type: "delivered"; readonly message: Message }
   | { readonly type: "started"; readonly message: Message }
+  /** It is read in the turn of a later message: it counts, and the turn is not its own. */
+  | { readonly type: "overtaken"; readonly message: Message }
   | { readonly type: "given-up"; readonly message: Message; readonly reason: string };
 
 export const EMPTY: Outbox = { state: "empty" };
@@ -139,7 +141,7 @@ function verified(
     case "answered":
       return to(EMPTY, delivered, { type: "started", message });
     case "overtaken":
-      return to(EMPTY, delivered);
+      return to(EMPTY, delivered, { type: "overtaken", message });
     case "unanswered": {
       if (!maySend) return to(EMPTY, delivered);
       const sent = send({ ...message, text: found.text }, attempt + 1, now);

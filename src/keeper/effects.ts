@@ -9,7 +9,11 @@ import type { StoredRoot } from "./stored-root.ts";
 
 export interface EffectDependencies {
   readonly host: HostPort;
-  readonly store: { save(stored: StoredRoot): Promise<Saved> };
+  readonly store: {
+    save(stored: StoredRoot): Promise<Saved>;
+    /** The claim of another living process that has taken a root over; undefined while it is ours. */
+    taken(rootID: string): Promise<number | undefined>;
+  };
   /** Reads a root again of which another process runs tasks. */
   readonly reread: (rootID: string) => Promise<void>;
   readonly task: (taskID: string) => Task | undefined;
@@ -41,14 +45,8 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
           saved.then((result) => dispatch({ type: "saved", rootID, revision, result })),
         );
       }
-      case "send": {
-        const { rootID, prompt } = effect;
-        const { messageID } = prompt;
-        return run(
-          "sending",
-          settled(host.prompt(prompt)).then((answer) => dispatch({ type: "sent", rootID, messageID, answer })),
-        );
-      }
+      case "send":
+        return run("sending", send(effect, deps));
       case "verify":
         return run("reading the transcript", verify(effect, deps));
       case "toast": {
@@ -57,6 +55,17 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
       }
     }
   };
+}
+
+/** A message whose reservation was stored long ago may go out without a write, which would have shown a new owner. */
+async function send(
+  { rootID, prompt }: Extract<Effect, { type: "send" }>,
+  { host, store, dispatch }: EffectDependencies,
+): Promise<void> {
+  const claim = await store.taken(rootID);
+  if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
+  const answer = await settled(host.prompt(prompt));
+  dispatch({ type: "sent", rootID, messageID: prompt.messageID, answer });
 }
 
 async function look(effect: Extract<Effect, { type: "look" }>, deps: EffectDependencies): Promise<void> {

@@ -366,14 +366,13 @@ export class RootKeeper {
         }
         return;
       case "started":
-        // A user's message in between makes the turn the user's.
+        // The user has spoken since: the turn is his, and reads ours along.
         if (this.root.lastSpokenID < message.id) {
           this.root = startTurn(this.root, message.kind === "task-outcome" ? "report" : "continuation");
         }
-        if (message.kind === "continuation")
-          this.goalEvent({ type: "continued", releasedTaskIDs: message.overdueTaskIDs });
-        if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
-        return;
+        return this.count(message);
+      case "overtaken":
+        return this.count(message);
       case "given-up": {
         const reason = `the message could not be delivered: ${effect.reason}`;
         for (const { taskID, run } of message.outcomes) manager.dispatch(taskID, { type: "undelivered", run, reason });
@@ -382,6 +381,11 @@ export class RootKeeper {
         );
       }
     }
+  }
+
+  private count(message: Message): void {
+    if (message.kind === "continuation") this.goalEvent({ type: "continued", releasedTaskIDs: message.overdueTaskIDs });
+    if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
   }
 
   /** Written before acted: a message goes out once its reservation is stored, if it is still wanted. */

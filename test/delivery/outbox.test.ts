@@ -226,7 +226,7 @@ describe("what the transcript says of a message", () => {
   test.each([0, 1])("overtaken: whoever answers the later message has read it (attempt %i)", (attempt) => {
     const after = verified({ kind: "overtaken" }, attempt);
     expect(after.outbox).toBe(EMPTY);
-    expect(kinds(after.effects)).toEqual(["delivered"]);
+    expect(kinds(after.effects)).toEqual(["delivered", "overtaken"]);
   });
 
   test.each([0, 1])("stored, newest and unanswered: sent again with the stored text (attempt %i)", (attempt) => {

@@ -88,6 +88,7 @@ async function perform(
         saved.push(stored);
         return save === undefined ? Promise.resolve({ kind: "ok" }) : save();
       },
+      taken: () => Promise.resolve(undefined),
     },
     reread: (rootID) => {
       calls.push(["reread", rootID]);

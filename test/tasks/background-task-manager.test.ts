@@ -135,6 +135,11 @@ describe("which child is a task", () => {
     expect(books().receive(call()).task()).toBeUndefined();
   });
 
+  test("a child from before this process that its parent resumes is a task of that parent", () => {
+    const old = call({ child: { sessionID: "ses_old", background: true, title: "old" } });
+    expect(books().receive(old).manager.of(ROOT)).toMatchObject([{ id: "ses_old", parentID: ROOT, origin: "background" }]);
+  });
+
   test("a task that has only been called is asked about after a minute", () => {
     expect(
       books()
@@ -167,9 +172,9 @@ describe("which child is a task", () => {
     },
   );
 
-  test("a call about a session that was never seen, and any other tool, makes none", () => {
+  test("an ended call about a session that was never seen, and any other tool, makes none", () => {
     const { child: _child, ...plain } = call() as Extract<HostEvent, { type: "tool" }>;
-    const empty = new Books(aSession(ROOT)).watch().receive(call({ background: true }), plain);
+    const empty = new Books(aSession(ROOT)).watch().receive(call({ background: true, state: "completed" }), plain);
     expect(empty.manager.sizes.tasks).toBe(0);
   });
 
