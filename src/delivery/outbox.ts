@@ -51,6 +51,8 @@ export type OutboxEvent =
   | { readonly type: "refused"; readonly messageID: string; readonly reason: string }
   /** The parent session does not exist any more. */
   | { readonly type: "reader-gone" }
+  /** Another process keeps the books now, and finds the reservation in the store. */
+  | { readonly type: "abandon" }
   /** An assistant message answers this user-role message. */
   | { readonly type: "answer-began"; readonly userMessageID: string }
   | { readonly type: "restored"; readonly message: Message }
@@ -99,6 +101,8 @@ export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number
         : to(outbox);
     case "reader-gone":
       return outbox.state === "empty" ? to(outbox) : giveUp(outbox.message, "the session does not exist any more");
+    case "abandon":
+      return to(outbox.state === "empty" ? outbox : EMPTY);
     case "answer-began": {
       // Also while the send call is still out: the host may start the turn before it answers us.
       // An answer to a later message has read ours only if the host is known to have it.

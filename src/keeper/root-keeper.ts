@@ -1,13 +1,4 @@
-import {
-  EMPTY,
-  type Found,
-  type Message,
-  type Outbox,
-  type OutboxEffect,
-  type OutboxEvent,
-  outboxDeadline,
-  transitionOutbox,
-} from "../delivery/outbox.ts";
+import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, decide, decisionDeadline, rootReasons } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline, transitionGoal } from "../goals/goal.ts";
 import {
@@ -28,8 +19,9 @@ import { compose, reminderDeadline } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import { decisionKey } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
+import { messageOf, RootSender } from "./root-sender.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
-import { type Owner, type ReservedMessage, type StoredRoot, stubs } from "./stored-root.ts";
+import { type Owner, type StoredRoot, stubs } from "./stored-root.ts";
 
 /** What the books of one root need from the keeper around them. */
 export interface RootContext {
@@ -52,10 +44,8 @@ const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrap
 export class RootKeeper {
   private root: Root;
   private currentGoal: Goal | undefined;
-  private outbox: Outbox = EMPTY;
+  private readonly sender: RootSender;
   private readonly storage = new RootStorage();
-  /** Ids for the next plain continuation, stored with everything else, so that it need not wait for a write. */
-  private spare: Pick<Message, "id" | "partID"> | undefined;
   private claim = 1;
   /** Another process keeps the books; only the tasks that run here are still ours. */
   private isElsewhere = false;
@@ -67,6 +57,15 @@ export class RootKeeper {
     private readonly context: RootContext,
   ) {
     this.root = newRoot(rootID, context.now());
+    this.sender = new RootSender({
+      now: context.now,
+      ids: context.ids,
+      wanted: () => this.wanted(),
+      lastMessageID: () => this.root.lastMessageID,
+      storedID: () => this.storage.reservedID,
+      onChange: (before, after) => this.outboxChanged(before, after),
+      onEffect: (effect) => this.outboxEffect(effect),
+    });
   }
 
   get id(): string {
@@ -87,7 +86,7 @@ export class RootKeeper {
 
   /** Whether a message of ours is on its way. */
   get isSending(): boolean {
-    return this.outbox.state !== "empty";
+    return this.sender.message !== undefined;
   }
 
   /** The earliest moment at which {@link clock} has something to do. */
@@ -126,7 +125,7 @@ export class RootKeeper {
       this.goalEvent({ type: "pause", by: "user", reason: `you rejected a ${event.kind}` });
     }
     if (event.type === "assistant-message" && !event.summary) {
-      this.outboxEvent({ type: "answer-began", userMessageID: event.parentID });
+      this.sender.event({ type: "answer-began", userMessageID: event.parentID });
     }
     if (event.type === "session-seen" && event.session.archived) {
       this.goalEvent({ type: "pause", by: "user", reason: "the session was archived" });
@@ -142,7 +141,7 @@ export class RootKeeper {
     const { presence } = this.root;
     if (presence.kind === "quieting" && presence.until <= now) this.confirmQuiet();
     this.checkActivity();
-    this.outboxEvent({ type: "clock", rootIdle: this.root.activity.kind === "idle" });
+    this.sender.event({ type: "clock", rootIdle: this.root.activity.kind === "idle" });
   }
 
   wake(): void {
@@ -157,14 +156,14 @@ export class RootKeeper {
 
   /** What the transcript says about the message that is on its way: by now it may be unwanted. */
   verified(found: Found): void {
-    const message = messageOf(this.outbox);
+    const { message } = this.sender;
     if (message === undefined) return;
     const { decision } = this;
     const maySend =
       message.kind === "task-outcome"
         ? rootReasons(this.root, this.now).length === 0
         : decision.kind === "continue" && decision.prompt === message.kind;
-    this.outboxEvent({ type: "verified", found, maySend });
+    this.sender.event({ type: "verified", found, maySend });
   }
 
   markDirty(): void {
@@ -182,19 +181,9 @@ export class RootKeeper {
     this.context.perform({ type: "toast", rootID: this.id, variant: done ? "success" : "warning", message });
   }
 
+  /** An answer of the host about the message that is on its way. */
   outboxEvent(event: OutboxEvent): void {
-    const before = this.outbox;
-    const { outbox, effects } = transitionOutbox(before, event, this.now);
-    if (outbox === before) return;
-    if (messageOf(outbox)?.id !== messageOf(before)?.id) this.storage.changed(this.now + UNHURRIED_MS);
-    this.outbox = outbox;
-    this.context.observe({
-      type: "outbox",
-      rootID: this.id,
-      state: outbox.state,
-      message: messageOf(outbox) ?? messageOf(before),
-    });
-    for (const effect of effects) this.outboxEffect(effect);
+    this.sender.event(event);
   }
 
   /** Takes a stored root back. Its tasks are in the manager already. */
@@ -204,7 +193,7 @@ export class RootKeeper {
     this.setGoal(stored.goal, "restored");
     this.storage.wasRead();
     if (stored.reserved !== undefined)
-      this.outboxEvent({ type: "restored", message: { ...stored.reserved, text: "" } });
+      this.sender.event({ type: "restored", message: { ...stored.reserved, text: "" } });
     if (awake) return;
     this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
     if (stored.goal?.status !== "active") return;
@@ -230,13 +219,13 @@ export class RootKeeper {
     // The user may be back here since.
     if (claim < this.claim) return;
     this.isElsewhere = true;
-    this.outbox = EMPTY;
+    this.sender.abandon();
     this.setGoal(undefined, "moved");
   }
 
   /** The session is deleted. What it was owed cannot reach anybody. */
   end(): void {
-    this.outboxEvent({ type: "reader-gone" });
+    this.sender.event({ type: "reader-gone" });
     this.setGoal(undefined, "clear");
     this.context.manager.signs.unfollow(this.id);
   }
@@ -257,12 +246,7 @@ export class RootKeeper {
       return this.evaluate();
     }
     this.observeDecision(decision);
-    this.release();
-    if (this.outbox.state === "empty" && !this.storage.isFailing) {
-      const message = this.compose(decision);
-      if (message !== undefined) this.outboxEvent({ type: "put", message: this.withSpare(message) });
-      this.release();
-    }
+    this.sender.work(!this.storage.isFailing);
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
@@ -276,12 +260,7 @@ export class RootKeeper {
   }
 
   private get isInUse(): boolean {
-    return (
-      this.currentGoal !== undefined ||
-      this.outbox.state !== "empty" ||
-      !this.storage.isSettled ||
-      this.tasks.length > 0
-    );
+    return this.currentGoal !== undefined || this.isSending || !this.storage.isSettled || this.tasks.length > 0;
   }
 
   private turnEnded(): void {
@@ -346,6 +325,12 @@ export class RootKeeper {
     this.context.observe({ type: "goal", rootID: this.id, before, after: goal, event });
   }
 
+  private outboxChanged(before: Outbox, after: Outbox): void {
+    const [was, is] = [messageOf(before), messageOf(after)];
+    if (was?.id !== is?.id) this.storage.changed(this.now + UNHURRIED_MS);
+    this.context.observe({ type: "outbox", rootID: this.id, state: after.state, message: is ?? was });
+  }
+
   private outboxEffect(effect: OutboxEffect): void {
     const { message } = effect;
     const { manager, perform } = this.context;
@@ -388,27 +373,9 @@ export class RootKeeper {
     if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
   }
 
-  /** Written before acted: a message goes out once its reservation is stored, if it is still wanted. */
-  private release(): void {
-    const { outbox } = this;
-    if (outbox.state !== "reserved" || this.storage.reservedID !== outbox.message.id) return;
-    this.outboxEvent({ type: this.isStillWanted(outbox.message) ? "stored" : "withdraw" });
-  }
-
-  private isStillWanted(message: Message): boolean {
-    const wanted = this.compose(this.decision);
-    // One more outcome since then: both ride in one message, and the session is woken once.
-    if (wanted?.kind !== message.kind || wanted.outcomes.length !== message.outcomes.length) return false;
-    // It must sort behind what was stored since: an answer to that would be taken for an answer to ours.
-    if (message.id <= this.root.lastMessageID) return false;
-    const carries = (outcome: Message["outcomes"][number]) =>
-      wanted.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run);
-    return message.outcomes.every(carries);
-  }
-
   private saveFailed(failures: number, reason: string): void {
     this.storage.changed(this.now);
-    this.outboxEvent({ type: "withdraw" });
+    this.sender.event({ type: "withdraw" });
     if (failures < this.context.config.limits.maxPromptFailures) return;
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
@@ -420,32 +387,20 @@ export class RootKeeper {
     if (this.currentGoal !== undefined) this.context.observe({ type: "decision", rootID: this.id, decision });
   }
 
-  private compose(decision: Decision): Message | undefined {
+  private wanted(): Message | undefined {
     if (this.isElsewhere) return undefined;
-    const { root, currentGoal: goal, tasks, now } = this;
+    const { root, currentGoal: goal, decision, tasks, now } = this;
     return compose({ root, goal, decision, tasks, now, ids: this.context.ids });
   }
 
-  /** Gives a continuation that carries nothing else the ids that are stored already. */
-  private withSpare(message: Message): Message {
-    const { spare } = this;
-    const isPlain =
-      message.kind === "continuation" && message.outcomes.length === 0 && message.overdueTaskIDs.length === 0;
-    if (!isPlain || spare === undefined || this.storage.reservedID !== spare.id || spare.id <= this.root.lastMessageID)
-      return message;
-    // Used once: the event that would show that the host has it may get lost.
-    this.spare = undefined;
-    return { ...message, ...spare, text: message.text.replace(message.id, spare.id) };
-  }
-
   private save(): void {
-    const { now, outbox, storage } = this;
+    const { now, sender, storage } = this;
     const wanted = this.currentGoal !== undefined || storage.isPresent || this.tasks.some(leavesFootprint);
     if (!wanted) return storage.giveUp();
-    if (outbox.state === "reserved" && storage.reservedID !== outbox.message.id) storage.changed(now);
+    if (sender.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
-    const reserved = this.reservation();
+    const reserved = sender.reservation(this.currentGoal?.status === "active");
     const stored: StoredRoot = {
       version: 1,
       self: this.id,
@@ -460,24 +415,11 @@ export class RootKeeper {
     this.context.perform({ type: "save", rootID: this.id, revision, stored });
   }
 
-  /** The message under way; with nothing under way the ids of the next one, which no transcript holds yet. */
-  private reservation(): ReservedMessage | undefined {
-    if (this.outbox.state !== "empty") {
-      const { text: _text, ...reserved } = this.outbox.message;
-      return reserved;
-    }
-    if (this.currentGoal?.status !== "active") return undefined;
-    const { ids } = this.context;
-    const isFresh = this.spare !== undefined && this.spare.id > this.root.lastMessageID;
-    if (!isFresh) this.spare = { id: ids.message(this.root.lastMessageID), partID: ids.part() };
-    return this.spare && { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] };
-  }
-
   private earliest(decision: Decision): number {
     return Math.min(
       rootDeadline(this.root),
       goalDeadline(this.currentGoal, this.now),
-      outboxDeadline(this.outbox),
+      this.sender.deadline,
       decisionDeadline(decision),
       reminderDeadline(this.root, this.tasks, this.now),
       this.storage.deadline,
@@ -488,8 +430,4 @@ export class RootKeeper {
 /** Only these are worth a write to a session without a goal. */
 function leavesFootprint(task: Task): boolean {
   return task.origin === "background" || task.origin === "launched";
-}
-
-function messageOf(outbox: Outbox): Message | undefined {
-  return outbox.state === "empty" ? undefined : outbox.message;
 }

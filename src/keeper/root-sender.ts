@@ -1,0 +1,120 @@
+import {
+  EMPTY,
+  type Message,
+  type Outbox,
+  type OutboxEffect,
+  type OutboxEvent,
+  outboxDeadline,
+  transitionOutbox,
+} from "../delivery/outbox.ts";
+import type { ReservedMessage } from "./stored-root.ts";
+
+export interface SenderContext {
+  readonly now: () => number;
+  readonly ids: { message(after: string): string; part(): string };
+  /** What should be said at this moment, if anything. */
+  readonly wanted: () => Message | undefined;
+  /** The newest user-role message: an id must sort behind it. */
+  readonly lastMessageID: () => string;
+  /** The message id whose reservation is stored. */
+  readonly storedID: () => string | undefined;
+  readonly onChange: (before: Outbox, after: Outbox) => void;
+  readonly onEffect: (effect: OutboxEffect) => void;
+}
+
+/**
+ * The outbox of one root: written before acted. A message goes out once its reservation is stored, and only if it is
+ * still wanted by then. A continuation that carries nothing else takes ids that were stored ahead.
+ */
+export class RootSender {
+  private outbox: Outbox = EMPTY;
+  private spare: Pick<Message, "id" | "partID"> | undefined;
+
+  constructor(private readonly context: SenderContext) {}
+
+  /** The message that is on its way; undefined if there is none. */
+  get message(): Message | undefined {
+    return messageOf(this.outbox);
+  }
+
+  get deadline(): number {
+    return outboxDeadline(this.outbox);
+  }
+
+  /** A reservation waits to be stored. */
+  get isWaitingForStore(): boolean {
+    return this.outbox.state === "reserved" && this.context.storedID() !== this.outbox.message.id;
+  }
+
+  event(event: OutboxEvent): void {
+    const before = this.outbox;
+    const { outbox, effects } = transitionOutbox(before, event, this.context.now());
+    if (outbox === before) return;
+    this.outbox = outbox;
+    this.context.onChange(before, outbox);
+    for (const effect of effects) this.context.onEffect(effect);
+  }
+
+  /** Sends what is reserved and stored, and begins with what is wanted if nothing is on its way. */
+  work(mayBegin: boolean): void {
+    this.release();
+    if (this.outbox.state !== "empty" || !mayBegin) return;
+    const message = this.context.wanted();
+    if (message === undefined) return;
+    this.event({ type: "put", message: this.withSpare(message) });
+    this.release();
+  }
+
+  /** Somebody else keeps the books of this root now: what is under way here is theirs to find. */
+  abandon(): void {
+    this.event({ type: "abandon" });
+  }
+
+  /**
+   * What is to be stored: the message under way, or with nothing under way the ids of the next continuation, which no
+   * transcript holds yet.
+   */
+  reservation(isPursuing: boolean): ReservedMessage | undefined {
+    const { message } = this;
+    if (message !== undefined) {
+      const { text: _text, ...reserved } = message;
+      return reserved;
+    }
+    if (!isPursuing) return undefined;
+    const { ids, lastMessageID } = this.context;
+    const after = lastMessageID();
+    if (this.spare === undefined || this.spare.id <= after) this.spare = { id: ids.message(after), partID: ids.part() };
+    return { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] };
+  }
+
+  private release(): void {
+    const { outbox } = this;
+    if (outbox.state !== "reserved" || this.isWaitingForStore) return;
+    this.event({ type: this.isStillWanted(outbox.message) ? "stored" : "withdraw" });
+  }
+
+  private isStillWanted(message: Message): boolean {
+    const wanted = this.context.wanted();
+    // One more outcome since then: both ride in one message, and the session is woken once.
+    if (wanted?.kind !== message.kind || wanted.outcomes.length !== message.outcomes.length) return false;
+    // It must sort behind what was stored since: an answer to that would be taken for an answer to ours.
+    if (message.id <= this.context.lastMessageID()) return false;
+    const carries = (outcome: Message["outcomes"][number]) =>
+      wanted.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run);
+    return message.outcomes.every(carries);
+  }
+
+  private withSpare(message: Message): Message {
+    const { spare } = this;
+    const carriesMore = message.outcomes.length > 0 || message.overdueTaskIDs.length > 0;
+    if (message.kind !== "continuation" || carriesMore || spare === undefined) return message;
+    if (this.context.storedID() !== spare.id || spare.id <= this.context.lastMessageID()) return message;
+    // Used once: the event that would show that the host has it may get lost.
+    this.spare = undefined;
+    return { ...message, ...spare, text: message.text.replace(message.id, spare.id) };
+  }
+}
+
+export function messageOf(outbox: Outbox): Message | undefined {
+  return outbox.state === "empty" ? undefined : outbox.message;
+}
