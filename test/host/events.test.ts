@@ -1,0 +1,159 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { EventTranslator } from "../../src/host/events.ts";
+import type { HostEvent } from "../../src/host/port.ts";
+
+function translate(...events: { type: string; properties?: unknown }[]): { events: HostEvent[]; signs: string[] } {
+  const seen = { events: [] as HostEvent[], signs: [] as string[] };
+  const translator = new EventTranslator({
+    event: (event) => seen.events.push(event),
+    sign: (sessionID) => seen.signs.push(sessionID),
+  });
+  for (const event of events) translator.receive(event);
+  return seen;
+}
+
+const user = {
+  type: "message.updated",
+  properties: {
+    info: {
+      id: "msg_2",
+      sessionID: "ses_1",
+      role: "user",
+      agent: "build",
+      model: { providerID: "p", modelID: "m", variant: "high" },
+    },
+  },
+};
+const part = (more: object) => ({
+  type: "message.part.updated",
+  properties: { part: { id: "prt_1", sessionID: "ses_1", messageID: "msg_2", type: "text", text: "hi", ...more } },
+});
+
+describe("events of OpenCode", () => {
+  test("a token is a sign of life and nothing more", () => {
+    const seen = translate({ type: "message.part.delta", properties: { sessionID: "ses_1", delta: "x" } });
+    expect(seen).toEqual({ events: [], signs: ["ses_1"] });
+  });
+
+  test("what we do not use makes nothing", () => {
+    expect(
+      translate(
+        { type: "file.watcher.updated", properties: {} },
+        { type: "session.idle", properties: { sessionID: "ses_1" } },
+      ),
+    ).toEqual({ events: [], signs: [] });
+  });
+
+  test("of a pair of idles only the status counts", () => {
+    const idle = { type: "session.status", properties: { sessionID: "ses_1", status: { type: "idle" } } };
+    expect(translate(idle, { type: "session.idle", properties: { sessionID: "ses_1" } }).events).toEqual([
+      { type: "session-idle", sessionID: "ses_1" },
+    ]);
+  });
+
+  test("a user message gives agent, model and variant", () => {
+    const voice = { agent: "build", model: { providerID: "p", modelID: "m" }, variant: "high" };
+    expect(translate(user).events).toEqual([{ type: "user-message", sessionID: "ses_1", messageID: "msg_2", voice }]);
+  });
+
+  test("parts of the user's message are told from those of the assistant", () => {
+    const [, said] = translate(user, part({})).events;
+    expect(said).toMatchObject({ type: "user-text", text: "hi", synthetic: false, ignored: false });
+    const [, written] = translate(user, part({ messageID: "msg_3", time: { start: 1, end: 2 } })).events;
+    expect(written).toEqual({ type: "assistant-text", sessionID: "ses_1", text: "hi" });
+  });
+
+  test("a text that still streams is not kept", () => {
+    expect(translate(user, part({ messageID: "msg_3", time: { start: 1 } })).events).toHaveLength(1);
+  });
+
+  test("a request to compact is nobody's message", () => {
+    expect(translate(user, part({ type: "compaction", auto: true })).events).toHaveLength(1);
+  });
+
+  test("OpenCode's report of an ended task is read, and only from a synthetic text", () => {
+    const text =
+      '<task id="ses_9" state="error">\n<summary>s</summary>\n<task_error>\nit broke\n</task_error>\n</task>';
+    const [, told] = translate(user, part({ text, synthetic: true })).events;
+    expect(told).toMatchObject({ told: { taskID: "ses_9", ended: "failed", text: "it broke" } });
+    const [, typed] = translate(user, part({ text })).events;
+    expect(typed).not.toHaveProperty("told");
+  });
+
+  test("the child of a Task-tool call is in the metadata of its part", () => {
+    const state = { status: "running", title: "look", metadata: { sessionId: "ses_9", background: true } };
+    const call = part({ type: "tool", tool: "task", callID: "call_1", state, messageID: "msg_3" });
+    expect(translate(call).events).toMatchObject([
+      { type: "tool", state: "running", child: { sessionID: "ses_9", background: true, title: "look" } },
+    ]);
+  });
+
+  test("the error of a turn is told by name, with the provider's words", () => {
+    const error = { name: "APIError", data: { message: "no credit", statusCode: 402 } };
+    expect(translate({ type: "session.error", properties: { sessionID: "ses_1", error } }).events).toEqual([
+      { type: "session-error", sessionID: "ses_1", error: { name: "APIError", message: "no credit", statusCode: 402 } },
+    ]);
+  });
+
+  test("an ask has its id in `id`, and its answer in `requestID`", () => {
+    const asked = { type: "permission.asked", properties: { id: "per_1", sessionID: "ses_1", permission: "bash" } };
+    const replied = {
+      type: "permission.replied",
+      properties: { requestID: "per_1", sessionID: "ses_1", reply: "reject" },
+    };
+    expect(translate(asked, replied).events).toEqual([
+      { type: "ask-opened", sessionID: "ses_1", askID: "per_1", kind: "permission", about: "bash" },
+      { type: "ask-closed", sessionID: "ses_1", askID: "per_1", kind: "permission", rejected: true },
+    ]);
+  });
+
+  test("no event of whatever shape makes it throw (Z1)", () => {
+    const types = [
+      "message.updated",
+      "message.part.updated",
+      "message.part.delta",
+      "session.status",
+      "session.created",
+      "session.updated",
+      "session.deleted",
+      "session.error",
+      "session.compacted",
+      "permission.asked",
+      "permission.replied",
+      "question.asked",
+      "question.rejected",
+    ];
+    const shape = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.anything(),
+        fc.dictionary(
+          fc.constantFrom(
+            "info",
+            "part",
+            "id",
+            "sessionID",
+            "messageID",
+            "role",
+            "type",
+            "state",
+            "status",
+            "metadata",
+            "sessionId",
+            "error",
+            "name",
+            "data",
+            "time",
+            "questions",
+          ),
+          tie("value"),
+        ),
+      ),
+    })).value;
+    fc.assert(
+      fc.property(fc.constantFrom(...types), shape, (type, properties) => void translate({ type, properties })),
+      { numRuns: 2_000 },
+    );
+  });
+});

@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DEFAULT_OPTIONS, keeperConfig, type Options, parseOptions } from "../src/options.ts";
+
+describe("options", () => {
+  test("without any the defaults hold and nobody is bothered", () => {
+    for (const nothing of [undefined, null, {}])
+      expect(parseOptions(nothing)).toEqual({ options: DEFAULT_OPTIONS, problems: [] });
+  });
+
+  test("every default is a value that the option itself accepts", () => {
+    expect(parseOptions(DEFAULT_OPTIONS)).toEqual({ options: DEFAULT_OPTIONS, problems: [] });
+  });
+
+  test("an unknown option is named, with the known ones, and ignored (Z2)", () => {
+    const { options, problems } = parseOptions({ max_turns: 3 });
+    expect(options).toEqual(DEFAULT_OPTIONS);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain('Unknown option "max_turns"');
+    expect(problems[0]).toContain("max_auto_turns");
+    expect(problems[0]).toContain("ignored");
+  });
+
+  test.each([
+    ["auto_continue", "yes"],
+    ["command", "Goal!"],
+    ["command", ""],
+    ["tools", ["goal", "kitchen"]],
+    ["resume_on_start", 1],
+    ["missing_task_grace_seconds", -1],
+    ["max_task_block_seconds", "900"],
+    ["task_cleanup_delay_seconds", Number.NaN],
+    ["max_auto_turns", 2.5],
+    ["max_prompt_failures", 0],
+    ["no_progress_turns", -1],
+    ["restricted_agents", "plan"],
+    ["debug_log", ""],
+    ["debug_log_text", "true"],
+  ] satisfies [keyof Options, unknown][])(
+    "a bad %s (%p) costs that option alone, and says what was expected",
+    (key, value) => {
+      const { options, problems } = parseOptions({
+        [key]: value,
+        max_auto_turns: key === "max_auto_turns" ? value : 7,
+      });
+      expect(options[key]).toEqual(DEFAULT_OPTIONS[key]);
+      if (key !== "max_auto_turns") expect(options.max_auto_turns).toBe(7);
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toContain(`Option "${key}" is`);
+      expect(problems[0]).toContain("was expected");
+      expect(problems[0]).toContain("default");
+    },
+  );
+
+  test("options that are no object are refused as a whole", () => {
+    for (const wrong of [3, "x", [], true]) {
+      const { options, problems } = parseOptions(wrong);
+      expect(options).toEqual(DEFAULT_OPTIONS);
+      expect(problems[0]).toContain("an object was expected");
+    }
+  });
+
+  test("whatever is given, nothing is thrown and every option has a value (Z1)", () => {
+    fc.assert(
+      fc.property(fc.anything(), (input) => {
+        expect(Object.keys(parseOptions(input).options)).toEqual(Object.keys(DEFAULT_OPTIONS));
+      }),
+    );
+  });
+
+  test("seconds become milliseconds once, fractions included", () => {
+    const { options } = parseOptions({ missing_task_grace_seconds: 0.25, max_task_block_seconds: 2 });
+    expect(keeperConfig(options)).toMatchObject({
+      timing: { graceMs: 250, ceilingMs: 2_000 },
+      gate: { maxTaskBlockMs: 2_000 },
+    });
+  });
+});
