@@ -96,6 +96,16 @@ export class Store {
     return saved.kind === "ok" && ownedElsewhere ? { kind: "owned-elsewhere", claim: stored.claim } : saved;
   }
 
+  /** The claim of another living process that has taken a root over; undefined while it is ours, or nobody answers. */
+  async taken(rootID: string): Promise<number | undefined> {
+    const ours = this.writing.get(rootID)?.at(-1)?.stored ?? this.written.get(rootID);
+    if (ours === undefined) return undefined;
+    const read = await this.deps.host.session(rootID);
+    const loaded = read.kind === "known" ? load(read.value) : undefined;
+    if (loaded?.kind !== "stored" || loaded.stored.owner.instance === ours.owner.instance) return undefined;
+    return this.isTaken(loaded.stored, ours.claim) ? loaded.stored.claim : undefined;
+  }
+
   /** Every `session.updated` carries the whole metadata: the only way to see what others write. */
   observe(session: Pick<SessionInfo, "id" | "metadata">): void {
     const { id } = session;

@@ -29,7 +29,8 @@ export interface Stage {
   readonly opencode: IsolatedOpencode;
   readonly model: ScriptedModel;
   readonly server: OpencodeServer;
-  play(script: Script): Promise<Play>;
+  /** `sessionID`: a session that exists already and has no script yet, a fork for instance. */
+  play(script: Script, sessionID?: string): Promise<Play>;
   /** Ends the server (by SIGKILL with `kill`) and starts another one on the same data. */
   restart(options?: { readonly kill?: boolean }): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -84,10 +85,10 @@ export async function openStage({
     get server() {
       return server;
     },
-    async play(script) {
-      const session = await server.createSession();
-      readers.set(session.id, new ScriptReader(script));
-      return createPlay(session.id, stage);
+    async play(script, sessionID) {
+      const id = sessionID ?? (await server.createSession()).id;
+      readers.set(id, new ScriptReader(script));
+      return createPlay(id, stage);
     },
     async restart({ kill = false } = {}) {
       server = await server.restart({ kill });
