@@ -28,8 +28,11 @@ class BuildError extends Error {
   override name = "BuildError";
 }
 
-/** May be imported by what we ship without being bundled: whoever uses that export has it. */
-const peers = Object.keys(packageJson.peerDependencies);
+/**
+ * May be imported by what we ship without being bundled: whoever uses that export has it. They are no peerDependencies,
+ * because npm asks the registry for those even when they are optional, and OpenCode's start waits for npm.
+ */
+const peers = ["@opencode-ai/plugin", "@opencode-ai/sdk", "opencode-ai"];
 
 const { exports, bin = {} } = packageJson as { exports: Record<string, unknown>; bin?: Record<string, string> };
 

@@ -10,6 +10,7 @@ import {
   receiveInRoot,
   rootDeadline,
   startTurn,
+  USER_MESSAGE_HOLDS_MS,
 } from "../goals/root.ts";
 import { goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
@@ -102,9 +103,11 @@ export class RootKeeper {
     return decide(this.currentGoal, this.root, this.tasks, this.now, this.context.config.gate);
   }
 
-  /** Nothing is left to keep: no goal, no task, no message, and its turn is over. */
+  /** Nothing is left to keep: no goal, no task, no message, its turn is over, and no message of the user's comes. */
   get isForgettable(): boolean {
-    return !this.isInUse && this.root.activity.kind === "idle" && this.root.presence.kind !== "quieting";
+    const { activity, presence } = this.root;
+    const rests = activity.kind === "idle" && presence.kind !== "quieting";
+    return !this.isInUse && rests && this.userHoldsUntil <= this.now;
   }
 
   /** Known before the host has stored the message, when a command puts it together. */
@@ -250,9 +253,7 @@ export class RootKeeper {
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
-    // A root that is not in use has to become quiet all the same, or it would never be forgotten.
-    this.nextDeadline =
-      this.isInUse || this.root.presence.kind === "quieting" ? this.earliest(decision) : Number.POSITIVE_INFINITY;
+    this.nextDeadline = this.isInUse ? this.earliest(decision) : this.forgetAt;
   }
 
   private get now(): number {
@@ -261,6 +262,18 @@ export class RootKeeper {
 
   private get isInUse(): boolean {
     return this.currentGoal !== undefined || this.isSending || !this.storage.isSettled || this.tasks.length > 0;
+  }
+
+  /** Until then an unanswered message of the user's keeps the books open: what it starts may only be on its way. */
+  private get userHoldsUntil(): number {
+    return this.root.unanswered === undefined ? 0 : this.root.unanswered.at + USER_MESSAGE_HOLDS_MS;
+  }
+
+  /** A root that is not in use has to be looked at once more, or it would never be forgotten. */
+  private get forgetAt(): number {
+    const { activity, presence } = this.root;
+    if (presence.kind === "quieting") return presence.until;
+    return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;
   }
 
   private turnEnded(): void {

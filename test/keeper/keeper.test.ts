@@ -127,3 +127,23 @@ test("the records of a deleted root go without its books being opened or written
   expect(desk.effects).toEqual([]);
   expect(desk.keeper.sizes).toEqual({ roots: 0, tasks: 0, signs: 0, armed: false });
 });
+
+describe("a message of the user's that is on its way", () => {
+  let fresh: Desk;
+
+  beforeEach(() => {
+    fresh = new Desk().host({ type: "session-seen", session: aSession(ROOT), created: true });
+    fresh.keeper.dispatch({ type: "user-speaks", rootID: ROOT });
+  });
+
+  test("nothing overtakes it, although the session had no books before it", async () => {
+    fresh.keeper.dispatch({ type: "goal", rootID: ROOT, event: SET });
+    expect(fresh.keeper.decision(ROOT)).toMatchObject({ kind: "wait", reasons: [{ why: "user-message-unanswered" }] });
+    expect(await fresh.sends()).toEqual([]);
+  });
+
+  test("one that never arrives leaves no books behind", async () => {
+    await fresh.clock.advance(30 * SECOND);
+    expect(fresh.keeper.sizes).toMatchObject({ roots: 0, armed: false });
+  });
+});

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import {
+  createIsolatedOpencode,
+  type EnvironmentOptions,
+  type IsolatedOpencode,
+  startScriptedModel,
+} from "../../src/testing/index.ts";
+import { COMPLETE, PLUGIN } from "./stage.ts";
+
+const root = fileURLToPath(PLUGIN);
+/** Everything these tests put on disk. */
+let place: string;
+let tarball: string;
+/** What is in the tarball. */
+let unpacked: string;
+
+beforeAll(() => {
+  place = mkdtempSync(join(tmpdir(), "goalkeeper-install-"));
+  const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", place], {
+    cwd: root,
+    stdio: "pipe",
+  });
+  tarball = join(place, JSON.parse(packed.toString())[0].filename);
+  execFileSync("tar", ["-xzf", tarball, "-C", place]);
+  unpacked = join(place, "package");
+});
+
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+describe("the plugin as OpenCode installs and loads it", () => {
+  test("the packed tarball installs without a download, and its options arrive", async () => {
+    const asked: string[] = [];
+    // A registry that knows nothing stands for having no network: npm would ask it even for optional peers.
+    const registry = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch(request) {
+        asked.push(`${request.method} ${new URL(request.url).pathname}`);
+        return Response.json({}, { status: 404 });
+      },
+    });
+    const environment: EnvironmentOptions = {
+      plugins: [[`opencode-goalkeeper@file:${tarball}`, { command: "pursue" }]],
+      env: { npm_config_registry: `http://127.0.0.1:${registry.port}/` },
+    };
+    await pursue("pursue", environment, (opencode) => {
+      const installed = readdirSync(join(opencode.root, "cache"), { recursive: true, encoding: "utf8" });
+      const packages = installed.flatMap((path) => /\/node_modules\/((?:@[^/]+\/)?[^/.@][^/]*)$/.exec(path)?.[1] ?? []);
+      expect(packages).toEqual(["opencode-goalkeeper"]);
+    });
+    await registry.stop(true);
+    expect(asked).toEqual([]);
+  });
+
+  test("a folder given as a file URL loads", async () => {
+    await pursue("goal", { plugins: [pathToFileURL(unpacked).href] });
+  });
+
+  test("a path relative to the configuration loads, with options", async () => {
+    await pursue("aim", { config: { plugin: [["./goalkeeper", { command: "aim" }]] } }, undefined, (opencode) => {
+      cpSync(unpacked, join(opencode.root, "goalkeeper"), { recursive: true });
+    });
+  });
+});
+
+describe("the package in a consumer's project", () => {
+  const program = `
+    import { DEFAULT_OPTIONS, parseOptions, readOutcome } from "opencode-goalkeeper";
+    import plugin from "opencode-goalkeeper/server";
+    import { createIsolatedOpencode, startScriptedModel } from "opencode-goalkeeper/testing";
+    const turns = parseOptions({ max_auto_turns: 3 }).options.max_auto_turns + DEFAULT_OPTIONS.max_auto_turns;
+    const kinds = [readOutcome, plugin.server, createIsolatedOpencode, startScriptedModel].map((value) => typeof value);
+    console.log(turns, plugin.id, ...kinds);
+  `;
+  const said = "28 goalkeeper function function function function";
+  let consumer: string;
+
+  beforeAll(() => {
+    consumer = join(place, "consumer");
+    mkdirSync(join(consumer, "node_modules"), { recursive: true });
+    cpSync(unpacked, join(consumer, "node_modules/opencode-goalkeeper"), { recursive: true });
+    writeFileSync(join(consumer, "package.json"), JSON.stringify({ type: "module" }));
+    writeFileSync(join(consumer, "program.mjs"), program);
+  });
+
+  for (const [name, command] of [
+    ["Node", "node"],
+    ["Bun", process.execPath],
+  ] as const) {
+    test(`every export is imported by ${name}, without any peer installed`, () => {
+      const result = spawnSync(command, ["program.mjs"], { cwd: consumer, encoding: "utf8" });
+      expect([result.stdout.trim(), result.stderr]).toEqual([said, ""]);
+    });
+  }
+
+  test("the types of every export are found and say no when they should", () => {
+    for (const peer of ["@opencode-ai", "@types"]) {
+      symlinkSync(join(root, "node_modules", peer), join(consumer, "node_modules", peer));
+    }
+    writeFileSync(join(consumer, "good.ts"), program);
+    writeFileSync(
+      join(consumer, "bad.ts"),
+      'import { DEFAULT_OPTIONS } from "opencode-goalkeeper";\nconst turns: string = DEFAULT_OPTIONS.max_auto_turns;\nconsole.log(turns);\n',
+    );
+    expect(check("good.ts")).toBe("");
+    expect(check("bad.ts")).toContain("TS2322");
+  });
+
+  test("package.json names the hosts that it is for", () => {
+    const { engines, dependencies } = JSON.parse(readFileSync(join(unpacked, "package.json"), "utf8"));
+    expect(engines).toEqual({ node: expect.stringMatching(/^>=20/), opencode: ">=1.18.0 <2" });
+    expect(dependencies).toBeUndefined();
+  });
+
+  function check(file: string): string {
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const options = "--noEmit --strict --module nodenext --target esnext --types node --pretty false".split(" ");
+    return spawnSync("node", [tsc, ...options, file], { cwd: consumer, encoding: "utf8" }).stdout;
+  }
+});
+
+/** Says the command to a new OpenCode, and expects that a goal is set by it and met. */
+async function pursue(
+  command: string,
+  environment: EnvironmentOptions,
+  look: (opencode: IsolatedOpencode) => void = () => {},
+  prepare: (opencode: IsolatedOpencode) => void = () => {},
+): Promise<void> {
+  await using model = disposable(await startScriptedModel([COMPLETE, "Done."]));
+  await using opencode = createIsolatedOpencode({ model, ...environment });
+  prepare(opencode);
+  const server = await opencode.serve();
+  const { id } = await server.createSession();
+  await server.client.session.command({ path: { id }, body: { command, arguments: "be installed" } });
+  expect((await server.metadata(id)).goalkeeper).toMatchObject({
+    goal: { objective: "be installed", status: "complete" },
+  });
+  look(opencode);
+}
+
+function disposable<T extends { close(): Promise<void> }>(closeable: T): T & AsyncDisposable {
+  return Object.assign(closeable, { [Symbol.asyncDispose]: () => closeable.close() });
+}
