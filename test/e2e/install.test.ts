@@ -54,7 +54,8 @@ describe("the plugin as OpenCode installs and loads it", () => {
       expect(packages).toEqual(["opencode-goalkeeper"]);
     });
     await registry.stop(true);
-    expect(asked).toEqual([]);
+    // npm's audit, which it does without when nobody answers.
+    expect(asked.filter((request) => !request.includes("/-/npm/"))).toEqual([]);
   });
 
   test("a folder given as a file URL loads", async () => {
