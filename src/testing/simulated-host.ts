@@ -53,7 +53,9 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
   }
 
   children(parentID: string): Promise<Answer<readonly SessionInfo[]>> {
-    return this.answer("children", [], () => (this.exists(parentID) ? known(this.sessions.children(parentID).map(toInfo)) : GONE));
+    return this.answer("children", [], () =>
+      this.exists(parentID) ? known(this.sessions.children(parentID).map(toInfo)) : GONE,
+    );
   }
 
   session(sessionID: string): Promise<Answer<SessionInfo>> {
@@ -114,7 +116,11 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     });
   }
 
-  async toast(toast: { title: string; message: string; variant: "info" | "success" | "warning" | "error" }): Promise<void> {
+  async toast(toast: {
+    title: string;
+    message: string;
+    variant: "info" | "success" | "warning" | "error";
+  }): Promise<void> {
     this.toasts.push(toast);
   }
 

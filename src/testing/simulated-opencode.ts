@@ -1,6 +1,12 @@
 import type { HostEvent, TurnError, Voice } from "../host/port.ts";
 import type { SimulatedClock } from "./simulated-clock.ts";
-import { type SimulatedJob, type SimulatedSession, SimulatedSessions, toInfo, unansweredMessage } from "./simulated-sessions.ts";
+import {
+  type SimulatedJob,
+  type SimulatedSession,
+  SimulatedSessions,
+  toInfo,
+  unansweredMessage,
+} from "./simulated-sessions.ts";
 
 export interface SimulatedHostOptions {
   readonly clock: SimulatedClock;
@@ -15,7 +21,10 @@ export interface SimulatedHostOptions {
 }
 
 /** How a turn of a child ended, for the Task tool that waits for it. */
-type End = { readonly kind: "completed"; readonly text: string } | { readonly kind: "failed"; readonly message: string } | { readonly kind: "aborted" };
+type End =
+  | { readonly kind: "completed"; readonly text: string }
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "aborted" };
 
 const ABORTED: TurnError = { name: "MessageAbortedError", message: "Aborted" };
 /** Milliseconds between the steps of a sequence, as measured on OpenCode 1.18.33 and rounded. */
@@ -144,13 +153,25 @@ export class SimulatedOpencode {
   toolCall(sessionID: string, tool = "bash", state: "completed" | "error" = "completed"): void {
     const answer = this.sessions.must(sessionID).turn?.answer;
     if (answer === undefined) return;
-    this.emit({ type: "tool", sessionID, messageID: answer.id, callID: this.sessions.id("call"), tool, state, output: "" });
+    this.emit({
+      type: "tool",
+      sessionID,
+      messageID: answer.id,
+      callID: this.sessions.id("call"),
+      tool,
+      state,
+      output: "",
+    });
   }
 
   /** An automatic compaction of an idle session, with the host's own message to go on. */
   compact(sessionID: string): void {
     const session = this.sessions.must(sessionID);
-    const { id: messageID } = this.sessions.storeUser(session, { id: this.sessions.messageID(), parts: [], compaction: true });
+    const { id: messageID } = this.sessions.storeUser(session, {
+      id: this.sessions.messageID(),
+      parts: [],
+      compaction: true,
+    });
     this.emit({ type: "user-message", sessionID, messageID, voice: undefined });
     this.emit({ type: "session-seen", session: toInfo(session), created: false });
     session.status = "busy";
@@ -202,13 +223,16 @@ export class SimulatedOpencode {
   // The native Task tool
 
   /** The running turn of `parentID` calls the Task tool. */
-  startTask(parentID: string, { background = false, title = "task" }: { background?: boolean; title?: string } = {}): string {
+  startTask(
+    parentID: string,
+    { background = false, title = "task" }: { background?: boolean; title?: string } = {},
+  ): string {
     const parent = this.sessions.must(parentID);
     const messageID = parent.turn?.answer.id;
     if (messageID === undefined) throw new Error(`${parentID} has no turn that could call the Task tool`);
     const child = this.sessions.create(parentID, title);
     this.emit({ type: "session-seen", session: toInfo(child), created: true });
-    this.runJob(child, { callID: this.sessions.id("call"), messageID, title, background });
+    this.runJob(child, { callID: this.sessions.id("call"), messageID, title, background, started: false });
     return child.id;
   }
 
@@ -217,7 +241,7 @@ export class SimulatedOpencode {
     const child = this.sessions.must(childID);
     const messageID = this.sessions.must(child.parentID ?? "").turn?.answer.id;
     if (messageID === undefined) throw new Error(`the parent of ${childID} has no turn that could call the Task tool`);
-    this.runJob(child, { callID: this.sessions.id("call"), messageID, title: child.title, background });
+    this.runJob(child, { callID: this.sessions.id("call"), messageID, title: child.title, background, started: false });
   }
 
   /** A foreground task is sent to the background: its tool call completes, the parent goes on. */
@@ -234,10 +258,12 @@ export class SimulatedOpencode {
   /** Esc in the TUI, or `session.abort`. Native children of the session are aborted with it, others are not. */
   abort(sessionID: string): void {
     const session = this.sessions.must(sessionID);
-    const wasIdle = session.status === "idle";
     this.abortNativeBelow(session);
     if (session.parentID !== undefined) return this.abortTurn(session);
-    this.later(AFTER.rootAborts, () => (wasIdle ? this.emit({ type: "session-idle", sessionID }) : this.abortTurn(session)));
+    this.later(AFTER.rootAborts, () => {
+      if (session.status === "idle") this.emit({ type: "session-idle", sessionID });
+      else this.abortTurn(session);
+    });
   }
 
   /** Quit or reload: turns are aborted, children first, and the plugin is disposed in the middle of it. */
@@ -287,9 +313,9 @@ export class SimulatedOpencode {
     return this.sessions.get(sessionID)?.job?.background === false;
   }
 
-  /** The turn waits for a foreground child, so that it cannot end yet. */
-  isHeldByForeground(sessionID: string): boolean {
-    return this.sessions.children(sessionID).some((child) => child.job?.background === false);
+  /** A call of the Task tool is not completed yet, so that the turn cannot end. */
+  isHeldByTask(sessionID: string): boolean {
+    return this.sessions.children(sessionID).some(({ job }) => job !== undefined && !(job.background && job.started));
   }
 
   parentHasTurn(sessionID: string): boolean {
@@ -355,7 +381,11 @@ export class SimulatedOpencode {
   protected storeText(session: SimulatedSession, text: string, synthetic: boolean): string {
     const id = this.sessions.messageID();
     const told = () => undefined;
-    this.store(session, { id, parts: [{ id: this.sessions.id("prt"), text, synthetic, ignored: false }], voice: undefined }, told);
+    this.store(
+      session,
+      { id, parts: [{ id: this.sessions.id("prt"), text, synthetic, ignored: false }], voice: undefined },
+      told,
+    );
     this.wakeLater(session, AFTER.busy);
     return id;
   }
@@ -363,23 +393,40 @@ export class SimulatedOpencode {
   /** Stores a user-role message and publishes it, without starting a turn. */
   protected store(
     session: SimulatedSession,
-    message: { id: string; parts: readonly { id: string; text: string; synthetic: boolean; ignored: boolean }[]; voice: Voice | undefined },
+    message: {
+      id: string;
+      parts: readonly { id: string; text: string; synthetic: boolean; ignored: boolean }[];
+      voice: Voice | undefined;
+    },
     told: () => Extract<HostEvent, { type: "user-text" }>["told"] = () => undefined,
   ): void {
     const { id: sessionID } = session;
     const { id: messageID } = message;
     const synthetic = message.parts.every((part) => part.synthetic || part.ignored);
     const added = this.options.onChatMessage?.({ sessionID, messageID, synthetic }) ?? [];
-    const parts = [...message.parts, ...added.map((text) => ({ id: this.sessions.id("prt"), text, synthetic: true, ignored: false }))];
+    const parts = [
+      ...message.parts,
+      ...added.map((text) => ({ id: this.sessions.id("prt"), text, synthetic: true, ignored: false })),
+    ];
     const stored = this.sessions.storeUser(session, { ...message, parts });
     this.emit({ type: "user-message", sessionID, messageID, voice: stored.voice });
     const report = told();
     this.later(AFTER.text, () => {
       for (const { text, synthetic, ignored } of parts) {
-        this.emit({ type: "user-text", sessionID, messageID, text, synthetic, ignored, ...(report === undefined ? {} : { told: report }) });
+        this.emit({
+          type: "user-text",
+          sessionID,
+          messageID,
+          text,
+          synthetic,
+          ignored,
+          ...(report === undefined ? {} : { told: report }),
+        });
       }
     });
-    this.later(AFTER.sessionUpdated, () => this.emit({ type: "session-seen", session: toInfo(session), created: false }));
+    this.later(AFTER.sessionUpdated, () =>
+      this.emit({ type: "session-seen", session: toInfo(session), created: false }),
+    );
   }
 
   /**
@@ -419,7 +466,7 @@ export class SimulatedOpencode {
     if (ms === undefined) return;
     this.later(ms, () => {
       if (session.turn?.answer.id !== answerID) return;
-      const waits = session.asks.size > 0 || session.status === "retrying" || this.isHeldByForeground(session.id);
+      const waits = session.asks.size > 0 || session.status === "retrying" || this.isHeldByTask(session.id);
       if (waits) this.finishLater(session, answerID);
       else this.finishTurn(session.id);
     });
@@ -451,11 +498,15 @@ export class SimulatedOpencode {
     const { id: sessionID } = session;
     this.jobEnded(session, end);
     this.emit({ type: "session-idle", sessionID });
-    this.later(AFTER.sessionUpdated, () => this.emit({ type: "session-seen", session: toInfo(session), created: false }));
+    this.later(AFTER.sessionUpdated, () =>
+      this.emit({ type: "session-seen", session: toInfo(session), created: false }),
+    );
     // OpenCode publishes the user message once more when the turn is over.
     const last = session.messages.findLast((message) => message.role === "user");
     if (last !== undefined) {
-      this.later(AFTER.republish, () => this.emit({ type: "user-message", sessionID, messageID: last.id, voice: last.voice }));
+      this.later(AFTER.republish, () =>
+        this.emit({ type: "user-message", sessionID, messageID: last.id, voice: last.voice }),
+      );
     }
   }
 
@@ -516,6 +567,7 @@ export class SimulatedOpencode {
 
   private started(child: SimulatedSession): void {
     if (child.job === undefined) return;
+    child.job.started = true;
     const output = `<task id="${child.id}" state="running">\n<summary>Background task started</summary>\n</task>`;
     this.emitTool(child, child.job, "completed", output);
   }
@@ -551,11 +603,25 @@ export class SimulatedOpencode {
     });
   }
 
-  private emitTool(child: SimulatedSession, job: SimulatedJob, state: "running" | "completed" | "error", output: string): void {
+  private emitTool(
+    child: SimulatedSession,
+    job: SimulatedJob,
+    state: "running" | "completed" | "error",
+    output: string,
+  ): void {
     const { callID, messageID, background, title } = job;
     if (child.parentID === undefined) return;
     const about = { sessionID: child.id, background, title };
-    this.emit({ type: "tool", sessionID: child.parentID, messageID, callID, tool: "task", state, output, child: about });
+    this.emit({
+      type: "tool",
+      sessionID: child.parentID,
+      messageID,
+      callID,
+      tool: "task",
+      state,
+      output,
+      child: about,
+    });
   }
 
   private forgetProcess(session: SimulatedSession): void {

@@ -8,6 +8,8 @@ export interface SimulatedJob {
   readonly messageID: string;
   readonly title: string;
   background: boolean;
+  /** The tool call of a background task has completed. */
+  started: boolean;
 }
 
 export interface SimulatedPart {

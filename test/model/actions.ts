@@ -1,0 +1,338 @@
+import fc from "fast-check";
+import type { HostEvent } from "../../src/host/port.ts";
+import { isLive } from "../../src/tasks/task.ts";
+import type { Fault, HostCall, PromptFate } from "../../src/testing/simulated-host.ts";
+import type { Disturbance, World } from "./world.ts";
+
+type RootAction =
+  | "root-finish"
+  | "root-fail"
+  | "root-retry"
+  | "root-tool"
+  | "root-abort"
+  | "root-ask"
+  | "say"
+  | "compact"
+  | "fork"
+  | "delete-root";
+
+/** One thing that happens. `pick` chooses among what there is then; what is not possible then does nothing. */
+export type Action =
+  | { readonly do: "advance"; readonly ms: number }
+  | { readonly do: "task"; readonly background: boolean; readonly pick: number }
+  | { readonly do: "adopt"; readonly pick: number }
+  | {
+      readonly do: "finish" | "fail" | "abort" | "delete" | "type" | "resume" | "promote" | "ask" | "answer" | "reject";
+      readonly pick: number;
+    }
+  | { readonly do: RootAction }
+  | { readonly do: "set" | "pause" | "go-on" | "clear" | "complete" }
+  | { readonly do: "kill" | "reload"; readonly awake: boolean }
+  | { readonly do: "disturb"; readonly type: HostEvent["type"]; readonly how: Disturbance }
+  | { readonly do: "fault"; readonly call: HostCall; readonly fault: Fault }
+  | { readonly do: "fate"; readonly fate: PromptFate }
+  | { readonly do: "tells"; readonly after: number | "never" };
+
+const pick = fc.nat(7);
+const plain = <T extends Action["do"]>(...names: T[]) =>
+  fc.constantFrom(...names).map((name) => ({ do: name }) as Action);
+const picking = (
+  ...names: ("finish" | "fail" | "abort" | "delete" | "type" | "resume" | "promote" | "ask" | "answer" | "reject")[]
+) => fc.record({ do: fc.constantFrom(...names), pick }) as fc.Arbitrary<Action>;
+
+const EVENTS = [
+  "session-seen",
+  "session-deleted",
+  "session-busy",
+  "session-idle",
+  "session-error",
+  "user-message",
+  "user-text",
+  "assistant-text",
+  "assistant-message",
+  "tool",
+  "ask-opened",
+  "ask-closed",
+] as const;
+const CALLS = ["statuses", "children", "transcript", "prompt", "writeMetadata"] as const;
+
+const advance = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom(1, 3, 5, 10, 20, 50, 100) },
+  { weight: 5, arbitrary: fc.constantFrom(250, 1_000, 2_000, 3_000, 5_000, 6_000) },
+  { weight: 2, arbitrary: fc.constantFrom(11_000, 31_000, 61_000, 70_000) },
+  { weight: 1, arbitrary: fc.constantFrom(125_000, 301_000) },
+);
+
+const life: fc.WeightedArbitrary<Action>[] = [
+  { weight: 14, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("task" as const), background: fc.boolean(), pick }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("adopt" as const), pick }) },
+  { weight: 8, arbitrary: picking("finish", "finish", "finish", "fail", "abort", "delete") },
+  { weight: 3, arbitrary: picking("type", "resume", "promote", "ask", "answer", "reject") },
+  {
+    weight: 6,
+    arbitrary: plain(
+      "root-finish",
+      "root-finish",
+      "root-finish",
+      "root-fail",
+      "root-retry",
+      "root-tool",
+      "root-abort",
+      "root-ask",
+    ),
+  },
+  { weight: 3, arbitrary: plain("say", "say", "say", "compact") },
+  { weight: 4, arbitrary: plain("set", "set", "pause", "go-on", "go-on", "clear", "complete") },
+];
+
+const trouble: fc.WeightedArbitrary<Action>[] = [
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("kill" as const, "reload" as const), awake: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom<PromptFate>("refused", "answer-lost", "no-turn", "dying-turn")
+      .map((fate) => ({ do: "fate", fate }) as Action),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("fault" as const),
+      call: fc.constantFrom(...CALLS),
+      fault: fc.constantFrom<Fault>("right", "right", "unknown", { lateMs: 3_000 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom<number | "never">(3, 3, 1_000, "never")
+      .map((after) => ({ do: "tells", after }) as Action),
+  },
+];
+
+/** What a truthful host can do to us: nothing is said that is not so, but much is said twice, late or not at all. */
+export const honest: fc.Arbitrary<Action> = fc.oneof(
+  ...life,
+  ...trouble,
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("disturb" as const),
+      type: fc.constantFrom(...EVENTS),
+      how: fc.constant<Disturbance>("duplicate"),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("disturb" as const),
+      type: fc.constantFrom(
+        "session-idle" as const,
+        "session-error" as const,
+        "assistant-text" as const,
+        "session-deleted" as const,
+      ),
+      how: fc.constant<Disturbance>("drop"),
+    }),
+  },
+);
+
+/** Everything at once: empty answers, events that are dropped or overtaken, forks, deleted roots. */
+export const chaos: fc.Arbitrary<Action> = fc.oneof(
+  ...life,
+  ...trouble,
+  { weight: 1, arbitrary: plain("fork", "delete-root") },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("fault" as const),
+      call: fc.constantFrom(...CALLS),
+      fault: fc.constantFrom<Fault>("right", "empty", "unknown", "gone"),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant("disturb" as const),
+      type: fc.constantFrom(...EVENTS),
+      how: fc.constantFrom<Disturbance>("drop", "duplicate", "delay"),
+    }),
+  },
+);
+
+export const firstRoot = "ses_000001";
+
+/** A goal is set and the agent works: almost every interesting story begins like this. */
+export async function begin(world: World): Promise<void> {
+  const root = world.host.createRoot();
+  world.host.userSays(root, "hello");
+  await world.clock.advance(20);
+  world.setGoal(root);
+}
+
+export async function act(world: World, action: Action): Promise<void> {
+  const { host } = world;
+  const root = host.exists(firstRoot) ? firstRoot : undefined;
+  const below = root === undefined ? [] : host.below(root);
+  const choose = (candidates: readonly string[], at: number) => candidates[at % Math.max(1, candidates.length)];
+  switch (action.do) {
+    case "advance":
+      return world.clock.advance(action.ms);
+    case "task": {
+      const parent = choose(
+        [...(root === undefined ? [] : [root, root, root]), ...below].filter((id) => host.hasTurn(id)),
+        action.pick,
+      );
+      // A background task of a child wakes the child again within the moment in which its own result goes up: see
+      // the stories of chaos, where nobody judges what is owed.
+      const background = action.background && (parent === root || !world.book.judgesOwed);
+      if (parent !== undefined) host.startTask(parent, { background });
+      break;
+    }
+    case "adopt": {
+      const parent = choose([...(root === undefined ? [] : [root, root, root]), ...below], action.pick);
+      if (parent !== undefined) host.userSays(host.createChild(parent), "do this");
+      break;
+    }
+    case "finish":
+    case "fail": {
+      const id = choose(
+        below.filter((child) => host.hasTurn(child) && !host.isHeldByTask(child)),
+        action.pick,
+      );
+      if (id === undefined) break;
+      if (action.do === "finish") host.finishTurn(id, "result");
+      else host.failTurn(id);
+      // Until its result is up, 7 ms later, nobody types into it: see chaos for those who do.
+      if (world.book.judgesOwed) await world.clock.advance(10);
+      break;
+    }
+    case "abort": {
+      const id = choose(
+        below.filter((child) => host.hasTurn(child)),
+        action.pick,
+      );
+      if (id !== undefined) host.abort(id);
+      if (world.book.judgesOwed) await world.clock.advance(10);
+      break;
+    }
+    case "delete": {
+      const id = choose(below, action.pick);
+      if (id !== undefined) host.deleteSession(id);
+      break;
+    }
+    case "type": {
+      const isBetween = (child: string) =>
+        world.book.hasJustEnded(child) || (host.isActive(child) && !host.hasTurn(child));
+      const id = choose(
+        below.filter((child) => !world.book.judgesOwed || !isBetween(child)),
+        action.pick,
+      );
+      if (id !== undefined) host.userSays(id, "typed by hand");
+      break;
+    }
+    case "resume": {
+      const id = choose(
+        below.filter((child) => !host.isActive(child) && host.parentHasTurn(child)),
+        action.pick,
+      );
+      if (id !== undefined) host.resumeTask(id, { background: action.pick % 2 === 0 });
+      break;
+    }
+    case "promote": {
+      const id = choose(below, action.pick);
+      if (id !== undefined) host.promoteTask(id);
+      break;
+    }
+    case "ask": {
+      const id = choose(
+        below.filter((child) => host.hasTurn(child)),
+        action.pick,
+      );
+      if (id !== undefined) host.openAsk(id);
+      break;
+    }
+    case "answer":
+    case "reject": {
+      const id = choose(
+        [...(root === undefined ? [] : [root]), ...below].filter((session) => host.openAsks(session).length > 0),
+        action.pick,
+      );
+      const askID = id === undefined ? undefined : host.openAsks(id)[0];
+      if (id !== undefined && askID !== undefined) host.closeAsk(id, askID, action.do === "reject");
+      break;
+    }
+    case "set":
+      if (root !== undefined) world.setGoal(root);
+      break;
+    case "pause":
+      if (root !== undefined) world.goal(root, { type: "pause", by: "user", reason: "said so" });
+      break;
+    case "go-on":
+      if (root !== undefined) world.resume(root);
+      break;
+    case "clear":
+      if (root !== undefined) world.goal(root, { type: "clear" });
+      break;
+    case "complete":
+      if (root !== undefined && !world.keeper.tasks(root).some(isLive))
+        world.goal(root, { type: "complete", evidence: [] });
+      break;
+    case "kill":
+      return world.killAndRestart(action.awake);
+    case "reload":
+      return world.reload(action.awake);
+    case "disturb":
+      // The host cannot be asked which asks are open (its list keeps aborted ones): their events have to be believed.
+      world.disturb(action.type, action.type.startsWith("ask-") ? "duplicate" : action.how);
+      break;
+    case "fault":
+      host.faults[action.call] = action.fault;
+      break;
+    case "fate":
+      host.fates.push(action.fate);
+      break;
+    case "tells":
+      host.hostTellsAfterMs = action.after;
+      break;
+    default:
+      if (root !== undefined) actOnRoot(world, root, action.do);
+  }
+  // The second pair of idles of a failed or aborted turn comes 20 ms later; nobody begins another turn before.
+  const comesInPairs = action.do === "root-fail" || action.do === "root-abort";
+  return comesInPairs ? world.clock.advance(50) : world.clock.settle();
+}
+
+function actOnRoot(world: World, root: string, what: RootAction): void {
+  const { host } = world;
+  switch (what) {
+    case "root-finish":
+      if (!host.isHeldByTask(root)) host.finishTurn(root);
+      return;
+    case "root-fail":
+      if (!host.isHeldByTask(root)) host.failTurn(root);
+      return;
+    case "root-retry":
+      return host.retryTurn(root, 3_000);
+    case "root-tool":
+      return host.toolCall(root);
+    case "root-abort":
+      world.book.aborted(root);
+      return host.abort(root);
+    case "root-ask":
+      if (host.hasTurn(root)) host.openAsk(root);
+      return;
+    case "say":
+      host.userSays(root, "a word");
+      return;
+    case "compact":
+      // Nothing compacts a root that the user has left alone since an abort or a restart.
+      if (!host.isWorking(root) && !world.book.root(root).quiet && !world.book.root(root).asleep) host.compact(root);
+      return;
+    case "fork":
+      host.fork(root);
+      return;
+    case "delete-root":
+      return host.deleteSession(root);
+  }
+}

@@ -1,0 +1,433 @@
+import { readFrame } from "../../src/delivery/frame.ts";
+import type { GoalEvent } from "../../src/goals/goal.ts";
+import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
+import type { Observation } from "../../src/keeper/messages.ts";
+import { isEnded, isLive } from "../../src/tasks/task.ts";
+import type { World } from "./world.ts";
+
+interface Child {
+  readonly native: boolean;
+  readonly background: boolean;
+  /** When the keeper could first know that the present run works. */
+  readonly knownAt: number;
+  /** When its end was published, and how; undefined while it works. */
+  ended?: { readonly at: number; readonly aborted: boolean; readonly overdue: boolean };
+  told: boolean;
+  readonly reachable: boolean;
+}
+
+interface Report {
+  readonly taskID: string;
+  readonly messageID: string;
+  readonly at: number;
+  answered: boolean;
+}
+
+interface RootBook {
+  goalSetAt: number;
+  idleSince: number;
+  quiet: boolean;
+  asleep: boolean;
+  abortedAt: number | undefined;
+  unanswered: { readonly messageID: string; readonly at: number } | undefined;
+  reports: Report[];
+  /** When a continuation was last answered while the task worked. */
+  releases: Map<string, number>;
+  /** Tasks that the user let go of, until the next continuation. */
+  readonly letGo: Set<string>;
+  /** The message of ours that may not have reached its turn yet. */
+  out:
+    | {
+        readonly messageID: string;
+        acceptedAt: number | undefined;
+        calls: number;
+        started: boolean;
+        overdue: readonly string[];
+      }
+    | undefined;
+  continuations: number;
+}
+
+const HOST_TELLS_MS = 2_000;
+const UNANSWERED_MS = 5_000;
+const TOLD_WITHIN_MS = 2_500;
+const USER_FIRST_MS = 30_000;
+const STARTS_MS = 10_000;
+
+/**
+ * The model's own bookkeeping: what is owed, by what the host published and what people did. It shares no code with
+ * the gate. Every breach of an invariant is collected as a sentence.
+ */
+export class Book {
+  readonly breaches: string[] = [];
+  /** Off while the host is made to lie or to withhold the beginnings of things: then nobody could know what is owed. */
+  judgesOwed = true;
+  private readonly children = new Map<string, Child>();
+  private readonly roots = new Map<string, RootBook>();
+  private readonly ends = new Map<string, number>();
+  /** Children that worked by what is stored: after a restart the run that goes on is the same. */
+  private readonly worked = new Map<string, number>();
+  private readonly seen = new Set<string>();
+  private readonly settled = new Set<string>();
+  private readonly runs = new Map<string, number>();
+  private readonly asks = new Map<string, Set<string>>();
+  private readonly rootsHeardBusy = new Set<string>();
+  /** Tasks that may be told twice, because nobody could know that they had been told. */
+  readonly excused = new Set<string>();
+
+  constructor(private readonly world: World) {}
+
+  root(rootID: string): RootBook {
+    const known = this.roots.get(rootID);
+    if (known !== undefined) return known;
+    const fresh: RootBook = {
+      goalSetAt: 0,
+      idleSince: this.now,
+      quiet: false,
+      asleep: false,
+      abortedAt: undefined,
+      unanswered: undefined,
+      reports: [],
+      releases: new Map(),
+      letGo: new Set(),
+      out: undefined,
+      continuations: 0,
+    };
+    this.roots.set(rootID, fresh);
+    return fresh;
+  }
+
+  private get now(): number {
+    return this.world.clock.now();
+  }
+
+  private breach(invariant: string, text: string): void {
+    this.breaches.push(`${invariant} at ${this.now}: ${text}`);
+  }
+
+  // What people do
+
+  goalEvent(rootID: string, event: GoalEvent): void {
+    const root = this.root(rootID);
+    if (event.type === "set") {
+      root.goalSetAt = this.now;
+      // The command is the user's latest word.
+      root.unanswered = undefined;
+    }
+    if (event.type === "clear" || event.type === "set") root.letGo.clear();
+    // `/goal resume` on an active goal lets go, once, of what holds it now.
+    const letsGo = event.type === "resume" && this.world.keeper.goal(rootID)?.status === "active";
+    if (letsGo) for (const id of event.liveTaskIDs) root.letGo.add(id);
+  }
+
+  woken(rootID: string): void {
+    const root = this.root(rootID);
+    root.quiet = false;
+    root.asleep = false;
+  }
+
+  aborted(rootID: string): void {
+    this.root(rootID).abortedAt = this.now;
+  }
+
+  restarted(awake: boolean): void {
+    for (const task of this.world.storedRoots().flatMap((stored) => stored.tasks)) {
+      if (isLive(task)) this.worked.set(task.id, task.run.startedAt);
+    }
+    this.children.clear();
+    this.seen.clear();
+    for (const { self, tasks } of this.world.storedRoots())
+      for (const id of [self, ...tasks.map((task) => task.id)]) this.seen.add(id);
+    this.asks.clear();
+    this.rootsHeardBusy.clear();
+    for (const [rootID, root] of this.roots) {
+      root.quiet = false;
+      root.asleep = !awake && this.world.host.exists(rootID) && this.world.stored(rootID) !== undefined;
+      root.abortedAt = undefined;
+      root.unanswered = undefined;
+      root.reports = [];
+      root.out = undefined;
+      root.idleSince = this.now;
+    }
+  }
+
+  excuseAll(): void {
+    for (const id of [...this.children.keys(), ...this.runs.keys()]) this.excused.add(id);
+  }
+
+  // What the host publishes (what reaches the keeper)
+
+  heard(event: HostEvent): void {
+    if (event.type === "session-seen") {
+      this.seen.add(event.session.id);
+      return;
+    }
+    const { sessionID } = event;
+    const isRoot = this.world.host.isRoot(sessionID);
+    switch (event.type) {
+      case "ask-opened": {
+        // Nobody listens to a root without goal, task or turn.
+        if (this.world.keeper.root(this.world.host.rootOf(sessionID)) === undefined) return;
+        const open = this.asks.get(sessionID) ?? new Set();
+        this.asks.set(sessionID, open.add(event.askID));
+        return;
+      }
+      case "session-busy":
+        if (isRoot) this.rootsHeardBusy.add(sessionID);
+        return isRoot ? undefined : this.began(sessionID, { native: false, background: false });
+      case "session-idle":
+        // The second idle of a pair renews nothing.
+        if (isRoot && this.rootsHeardBusy.delete(sessionID)) this.rootIdle(sessionID);
+        if (!isRoot) this.childEnded(sessionID, false);
+        // A tree that nobody watches forgets who is idle.
+        if (!isRoot && this.world.keeper.goal(this.world.host.rootOf(sessionID)) === undefined)
+          this.seen.delete(sessionID);
+        return;
+      case "session-error":
+        if (event.error.name === "MessageAbortedError" && !isRoot) this.childEnded(sessionID, true);
+        if (event.error.name === "MessageAbortedError" && isRoot) this.root(sessionID).quiet = true;
+        return;
+      case "session-deleted":
+        this.children.delete(sessionID);
+        return;
+      case "user-text": {
+        if (event.told !== undefined) {
+          const child = this.children.get(event.told.taskID);
+          if (child !== undefined) child.told = true;
+          if (isRoot && child !== undefined) this.reported(sessionID, event.told.taskID, event.messageID);
+        }
+        if (!isRoot && !event.ignored) this.began(sessionID, { native: false, background: false });
+        if (isRoot && !event.synthetic && !event.ignored) {
+          const root = this.root(sessionID);
+          this.woken(sessionID);
+          root.unanswered = { messageID: event.messageID, at: this.now };
+        }
+        return;
+      }
+      case "assistant-message":
+        return isRoot ? this.answered(sessionID, event) : undefined;
+      case "tool": {
+        const { child, state } = event;
+        if (child === undefined) return;
+        if (state === "running") this.began(child.sessionID, { native: true, background: child.background });
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  private began(id: string, how: { native: boolean; background: boolean }): void {
+    const known = this.children.get(id);
+    if (known !== undefined && known.ended === undefined) {
+      // What looked adopted at first may turn out to be the Task tool's, or be promoted.
+      this.children.set(id, {
+        ...known,
+        native: known.native || how.native,
+        background: known.background || how.background,
+      });
+      return;
+    }
+    if (!this.world.host.isWorking(id) && !how.native) return;
+    // Idle, and its end not settled yet: what it does next is the same run, and its ceiling the same.
+    const goesOn = known?.ended !== undefined && !this.settled.has(id);
+    this.settled.delete(id);
+    const knownAt = this.worked.get(id) ?? (goesOn ? known.knownAt : this.now);
+    this.children.set(id, { ...how, knownAt, told: false, reachable: this.isReachable(id) });
+    this.worked.delete(id);
+  }
+
+  /** After a restart nothing is published again: whose child a new one is, nobody can know if its parent is old. */
+  private isReachable(id: string): boolean {
+    return [id, ...this.world.host.ancestors(id)].every(
+      (ancestor) => this.world.host.isRoot(ancestor) || this.seen.has(ancestor),
+    );
+  }
+
+  private childEnded(id: string, aborted: boolean): void {
+    const child = this.children.get(id);
+    // The second idle of an abort may come when the child works again.
+    if (child === undefined || child.ended !== undefined || this.world.host.isActive(id)) return;
+    const root = this.root(this.world.host.rootOf(id));
+    const overdue = this.now >= this.heldSince(root, id, child) + this.world.config.gate.maxTaskBlockMs;
+    this.children.set(id, { ...child, ended: { at: this.now, aborted, overdue } });
+  }
+
+  private rootIdle(rootID: string): void {
+    const root = this.root(rootID);
+    if (!this.world.host.isWorking(rootID)) root.idleSince = this.now;
+  }
+
+  private reported(rootID: string, taskID: string, messageID: string): void {
+    this.root(rootID).reports.push({ taskID, messageID, at: this.now, answered: false });
+  }
+
+  private answered(rootID: string, event: Extract<HostEvent, { type: "assistant-message" }>): void {
+    const root = this.root(rootID);
+    if (event.summary) return;
+    if (root.unanswered !== undefined && event.parentID >= root.unanswered.messageID) root.unanswered = undefined;
+    const { out } = root;
+    const wasSent = out?.acceptedAt !== undefined && this.now < out.acceptedAt + STARTS_MS;
+    const reads = out !== undefined && (wasSent ? event.parentID >= out.messageID : event.parentID === out.messageID);
+    if (out !== undefined && reads && !out.started) {
+      out.started = true;
+      for (const id of out.overdue) {
+        root.releases.set(id, this.now);
+        root.letGo.delete(id);
+      }
+    }
+    if (event.completedAt === undefined) return;
+    for (const report of root.reports) if (event.parentID >= report.messageID) report.answered = true;
+  }
+
+  // What the keeper does
+
+  prompting(prompt: Prompt): void {
+    const { sessionID: rootID, messageID, text } = prompt;
+    const root = this.root(rootID);
+    const kind = readFrame(text)?.kind;
+    const { out } = root;
+    // A call whose message is being answered already has nothing more to decide.
+    if (out !== undefined && out.calls > 0 && !out.started)
+      this.breach("I7", `two prompts of ours are in flight in ${rootID}`);
+    const undecided = out?.acceptedAt !== undefined && !out.started && this.now < out.acceptedAt + STARTS_MS;
+    if (undecided && out.messageID !== messageID)
+      this.breach("I7", `${messageID} is sent while ${out.messageID} may still start`);
+    if (root.quiet) this.breach("I7", `a ${kind} is sent to a quiet root`);
+    if (root.asleep) this.breach("I7", `a ${kind} is sent to a sleeping root`);
+    const again = out?.messageID === messageID;
+    const overdue = this.world.host.below(rootID).filter((id) => {
+      const child = this.children.get(id);
+      const ceiling = this.world.config.gate.maxTaskBlockMs;
+      return (
+        kind === "continuation" &&
+        child !== undefined &&
+        child.ended === undefined &&
+        this.now >= this.heldSince(root, id, child) + ceiling
+      );
+    });
+    root.out = again
+      ? { ...out, calls: out.calls + 1 }
+      : { messageID, acceptedAt: undefined, calls: 1, started: false, overdue };
+    // Deleted in the very moment of the call: that is answered with 404.
+    if (!this.world.host.exists(rootID)) return;
+    if (kind !== "continuation" && kind !== "wrapup") return;
+    if (!again) root.continuations++;
+    const status = this.world.keeper.goal(rootID)?.status;
+    if (status !== "active" && status !== "limited")
+      this.breach("I1", `a ${kind} is sent although the goal is ${status ?? "gone"}`);
+    if (this.judgesOwed) for (const owed of this.owed(rootID)) this.breach("I1", `a ${kind} is sent although ${owed}`);
+  }
+
+  prompted(prompt: Prompt, answer: Answer<void>): void {
+    const { out } = this.root(prompt.sessionID);
+    if (out?.messageID !== prompt.messageID) return;
+    out.calls--;
+    if (answer.kind === "known") out.acceptedAt = this.now;
+  }
+
+  /** Its end is not told yet: what is typed into it now is taken for a part of the run that ends. */
+  hasJustEnded(id: string): boolean {
+    const ended = this.children.get(id)?.ended;
+    return ended !== undefined && this.now < ended.at + TOLD_WITHIN_MS;
+  }
+
+  /** What product.md calls owed, and what else must hold a goal back, now. */
+  owed(rootID: string): readonly string[] {
+    const { host, config } = this.world;
+    const root = this.root(rootID);
+    const owed: string[] = [];
+    for (const id of host.below(rootID)) {
+      if (!this.isReachable(id)) continue;
+      const child = this.children.get(id);
+      if (this.hasOpenAsk(id)) owed.push(`${id} has an open ask`);
+      if (child === undefined || !child.reachable) continue;
+      if (child.ended === undefined) {
+        if (!host.isActive(id)) continue;
+        const since = this.heldSince(root, id, child);
+        const ceiling = config.gate.maxTaskBlockMs;
+        if (ceiling === 0 || this.now < since + ceiling) owed.push(`${id} works since ${child.knownAt}`);
+      } else if (child.native && child.background && !child.told && !child.ended.aborted && !child.ended.overdue) {
+        if (!root.letGo.has(id) && this.now < child.ended.at + HOST_TELLS_MS)
+          owed.push(`the host has not told the outcome of ${id} yet`);
+      }
+    }
+    if (this.hasOpenAsk(rootID)) owed.push("the root has an open ask");
+    if (host.isWorking(rootID) && this.rootsHeardBusy.has(rootID)) owed.push("the root is busy");
+    for (const report of root.reports) {
+      if (!report.answered && this.now < Math.max(report.at, root.idleSince) + UNANSWERED_MS)
+        owed.push(`${report.messageID} is unanswered`);
+    }
+    const { unanswered } = root;
+    if (unanswered !== undefined && this.now < Math.max(unanswered.at, root.idleSince) + USER_FIRST_MS)
+      owed.push("the user's message is unanswered");
+    return owed;
+  }
+
+  private heldSince(root: RootBook, id: string, child: Child): number {
+    if (root.letGo.has(id)) return Number.NEGATIVE_INFINITY;
+    return Math.max(child.knownAt, root.goalSetAt, root.releases.get(id) ?? 0);
+  }
+
+  /** Open in the host, and heard of. */
+  private hasOpenAsk(sessionID: string): boolean {
+    const open = this.world.host.openAsks(sessionID);
+    return [...(this.asks.get(sessionID) ?? [])].some((askID) => open.includes(askID));
+  }
+
+  /** What a transcript says about ended tasks: our notices and the host's own reports. */
+  mentions(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    const count = (id: string | undefined) => id !== undefined && counts.set(id, (counts.get(id) ?? 0) + 1);
+    for (const rootID of this.world.host.rootIDs()) {
+      for (const message of this.world.host.messages(rootID)) {
+        for (const { text } of message.parts.values()) {
+          for (const match of text.matchAll(
+            /^- ".*" \((ses_\w+)\): (?:completed(?!, reported)|failed:|cancelled(?!, reported)|LOST)/gm,
+          ))
+            count(match[1]);
+          count(/^<task id="(ses_\w+)" state="(?:completed|error)">/.exec(text)?.[1]);
+        }
+      }
+    }
+    return counts;
+  }
+
+  /** I3: a run is told at most once. */
+  judgeMentions(): void {
+    for (const [id, told] of this.mentions()) {
+      // A child that nobody watched has no record, and the host tells it all the same.
+      const runs = Math.max(1, this.runs.get(id) ?? 0);
+      if (told > runs && !this.excused.has(id))
+        this.breach("I3", `${id} ended ${runs} times and was told ${told} times`);
+    }
+  }
+
+  observed(observation: Observation): void {
+    if (observation.type === "input" && observation.input.type === "restored") return;
+    if (observation.type !== "task") return;
+    const { before, after, event } = observation.change;
+    // After the query window the same child may begin again, with a record of its own.
+    if (before !== undefined && after === undefined) {
+      this.ends.delete(`${this.world.life.instance} ${before.id} 1`);
+      // With the record goes what was known of its place in the tree, and of its report.
+      this.seen.delete(before.id);
+      for (const root of this.roots.values())
+        root.reports = root.reports.filter((report) => report.taskID !== before.id);
+    }
+    if (before === undefined || after === undefined || event === "restored") return;
+    if (isEnded(before) && after.run.number === before.run.number && after.status !== before.status) {
+      this.breach("I4", `${after.id} run ${after.run.number} went from ${before.status} to ${after.status}`);
+    }
+    if (after.run.number < before.run.number) this.breach("I4", `${after.id} went back to run ${after.run.number}`);
+    // Given up, perhaps after it was stored: it may be named once more.
+    if (isEnded(after) && after.delivery.state === "undelivered") this.excused.add(after.id);
+    if (isLive(before) && isEnded(after)) {
+      this.settled.add(after.id);
+      this.runs.set(after.id, (this.runs.get(after.id) ?? 0) + 1);
+      const key = `${this.world.life.instance} ${after.id} ${after.run.number}`;
+      this.ends.set(key, (this.ends.get(key) ?? 0) + 1);
+      if ((this.ends.get(key) ?? 0) > 1) this.breach("I3", `${after.id} run ${after.run.number} has ended twice`);
+    }
+  }
+}

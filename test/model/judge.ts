@@ -1,0 +1,142 @@
+import { decide } from "../../src/goals/gate.ts";
+import { Keeper } from "../../src/keeper/keeper.ts";
+import type { Observation } from "../../src/keeper/messages.ts";
+import { isEnded } from "../../src/tasks/task.ts";
+import { idsOf, type Life, ownerOf, type World } from "./world.ts";
+
+/** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of properties.test.ts. */
+const LONG_MS = 900_000;
+
+/** I6: asked twice, and of a copy of the state, the gate gives the same answer. */
+export function judgeDecision(world: World): void {
+  for (const rootID of world.host.rootIDs()) {
+    const root = world.keeper.root(rootID);
+    if (root === undefined) continue;
+    const goal = world.keeper.goal(rootID);
+    const tasks = world.keeper.tasks(rootID);
+    const now = world.clock.now();
+    const first = JSON.stringify(decide(goal, root, tasks, now, world.config.gate));
+    const copy = JSON.parse(JSON.stringify({ goal, root, tasks })) as {
+      goal: typeof goal;
+      root: typeof root;
+      tasks: typeof tasks;
+    };
+    const second = JSON.stringify(decide(copy.goal, copy.root, copy.tasks, now, world.config.gate));
+    if (first !== second) world.book.breaches.push(`I6: ${first} and of a copy ${second}`);
+  }
+}
+
+/** I2: with a truthful host and time alone, every active goal goes on or waits for the user. */
+export async function judgeWaits(world: World): Promise<void> {
+  const { host, keeper } = world;
+  world.calm();
+  world.rootTurnMs = 50;
+  // A foreground child that works for hours holds its root by right: only background ones may go on.
+  for (let round = 0; round < 4; round++) {
+    await world.clock.advance(100);
+    for (const id of host.rootIDs().flatMap((root) => [...host.below(root)])) {
+      if (host.isForeground(id) && host.openAsks(id).length === 0) host.finishTurn(id);
+    }
+  }
+  await world.clock.advance(100);
+  for (const id of host.rootIDs()) {
+    if (!host.isHeldByTask(id) && host.openAsks(id).length === 0) host.finishTurn(id);
+  }
+  await world.clock.advance(5_000);
+  const isAsked = (rootID: string) => [rootID, ...host.below(rootID)].some((id) => host.openAsks(id).length > 0);
+  const eligible = host
+    .rootIDs()
+    .filter((id) => keeper.goal(id)?.status === "active" && keeper.root(id)?.presence.kind === "awake" && !isAsked(id))
+    .map((id) => ({ id, before: world.book.root(id).continuations }));
+  await world.clock.advance(LONG_MS);
+  for (const rootID of host.rootIDs()) {
+    const decision = keeper.decision(rootID);
+    if (keeper.root(rootID) === undefined || decision.kind !== "wait" || isAsked(rootID)) continue;
+    const stuck = decision.reasons.filter((reason) => "until" in reason);
+    // A goal that is held by the user alone may as well be held by something else for a while.
+    if (stuck.length === decision.reasons.length)
+      world.book.breaches.push(`I2: ${rootID} still waits: ${JSON.stringify(stuck)}`);
+    for (const reason of decision.reasons) {
+      if (reason.why !== "ask-open") continue;
+      world.book.breaches.push(`I2: ${rootID} waits for an ask that is not open: ${JSON.stringify(reason)}`);
+    }
+  }
+  for (const { id, before } of eligible) {
+    if (!host.exists(id)) continue;
+    const goal = keeper.goal(id);
+    if (goal?.status === "active" || goal?.status === "paused") {
+      world.book.breaches.push(`I2: ${id} is ${goal.status} at the end: ${JSON.stringify(keeper.decision(id))}`);
+    }
+    if (goal?.status === "limited" && goal.wrapUp === "owed") world.book.breaches.push(`I2: ${id} never wrapped up`);
+    if (world.book.root(id).continuations === before) world.book.breaches.push(`I2: ${id} has sent nothing`);
+  }
+}
+
+/** I5: when everything has ended and the windows are over, nothing is left. */
+export async function judgeEnd(world: World): Promise<void> {
+  const { host, keeper, clock, book } = world;
+  // All at once, parents and children: nothing that happens, and nobody could say what is owed.
+  book.judgesOwed = false;
+  for (let round = 0; round < 4; round++) {
+    for (const id of host.rootIDs().flatMap((root) => [...host.below(root), root])) {
+      for (const askID of host.openAsks(id)) host.closeAsk(id, askID);
+      if (!host.isHeldByTask(id)) host.finishTurn(id);
+    }
+    await clock.advance(2_000);
+  }
+  for (const rootID of host.rootIDs()) host.userSays(rootID, "the end");
+  await clock.advance(100_000);
+  for (const rootID of host.rootIDs()) {
+    for (const task of keeper.tasks(rootID)) {
+      const settled = isEnded(task) && task.delivery.state !== "pending";
+      if (!settled) book.breaches.push(`I3: ${task.id} is ${JSON.stringify(task)} when everything has ended`);
+    }
+    world.goal(rootID, { type: "clear" });
+  }
+  book.judgeMentions();
+  await clock.advance(300_000);
+  const { sizes } = keeper;
+  const left = Object.entries(sizes).filter(([, size]) => size !== 0 && size !== false);
+  if (left.length > 0 || clock.pending() > 0) {
+    book.breaches.push(`I5: left are ${JSON.stringify(sizes)} and ${clock.pending()} timers`);
+  }
+}
+
+/** I6: the recorded inputs, at their times, make a fresh keeper do the same. */
+export function judgeReplay(world: World): void {
+  for (const life of world.lives) {
+    const again = replay(world, life);
+    const before = life.observations.map(comparable);
+    const after = again.map(comparable);
+    const at = before.findIndex((line, index) => line !== after[index]);
+    if (at >= 0 || before.length !== after.length) {
+      world.book.breaches.push(`I6: the replay of ${life.instance} differs at ${at}: ${before[at]} was ${after[at]}`);
+      return;
+    }
+  }
+}
+
+function replay(world: World, life: Life): readonly Observation[] {
+  const observations: Observation[] = [];
+  let now = 0;
+  const clock = { now: () => now, after: () => () => undefined };
+  const keeper = new Keeper({
+    clock,
+    config: world.config,
+    owner: ownerOf(life.instance),
+    runner: life.instance,
+    ids: idsOf(clock),
+    perform: () => undefined,
+    observe: (observation) => observations.push(observation),
+  });
+  for (const { at, input } of life.inputs) {
+    now = at;
+    if (input.type === "sign") keeper.manager.signs.mark(input.sessionID, at);
+    else keeper.dispatch(input);
+  }
+  return observations;
+}
+
+function comparable(observation: Observation): string {
+  return observation.type === "input" ? `input ${observation.input.type}` : JSON.stringify(observation);
+}
