@@ -4,6 +4,8 @@ import { createIsolatedOpencode, type PluginSpec, startScriptedModel } from "../
 import { median, ms, type Row, times } from "./table.ts";
 
 const TURNS = 40;
+/** A very fast model. With one that takes no time at all the next id is not stored yet when the turn ends. */
+const MODEL_MS = 200;
 /** The first turns of a fresh OpenCode are slower for everybody. */
 const WARM_UP = 5;
 
@@ -28,7 +30,7 @@ export async function benchContinuation(): Promise<readonly Row[]> {
 const PLUGIN = new URL("../", import.meta.url).href.replace(/\/$/, "");
 
 async function turns(plugin: PluginSpec | undefined): Promise<readonly number[]> {
-  const model = await startScriptedModel(() => ({ text: "Next." }));
+  const model = await startScriptedModel(() => ({ text: "Next.", delayMs: MODEL_MS }));
   const stopwatch = { "stopwatch.js": stopwatchSource(plugin === undefined) };
   const opencode = createIsolatedOpencode({ model, files: stopwatch, plugins: plugin === undefined ? [] : [plugin] });
   opencode.writeConfig({

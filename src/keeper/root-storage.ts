@@ -13,7 +13,7 @@ type State =
 
 const LONGEST_BACK_OFF_MS = 60_000;
 /** What can be told again from the transcript after a crash is written this late, away from the start of a turn. */
-export const UNHURRIED_MS = 50;
+export const UNHURRIED_MS = 150;
 
 /** Whether the books of one root are stored, and when they are to be written. It does not write. */
 export class RootStorage {

@@ -54,3 +54,5 @@ export {
 } from "./session-helpers.ts";
 
 // Without OpenCode: a simulated host and a clock that is advanced by hand.
+export { SimulatedClock, TimerStormError } from "./simulated-clock.ts";
+export { SimulatedHost } from "./simulated-host.ts";
