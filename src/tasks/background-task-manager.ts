@@ -225,7 +225,14 @@ export class BackgroundTaskManager {
     if (event.state === "running" && this.tree.get(child.sessionID) === undefined) {
       // A child from before this process, resumed by its parent.
       const { sessionID: id, title } = child;
-      this.tree.see({ id, parentID: event.sessionID, title, createdAt: this.deps.now(), archived: false, metadata: {} });
+      this.tree.see({
+        id,
+        parentID: event.sessionID,
+        title,
+        createdAt: this.deps.now(),
+        archived: false,
+        metadata: {},
+      });
     }
     this.tree.setNative(child.sessionID, { callID: event.callID, background: child.background, title: child.title });
     const known = this.tasks.get(child.sessionID);

@@ -10,7 +10,6 @@ import {
   type Outcome,
   STORED_WITHIN_MS,
   type Task,
-  type TaskTiming,
 } from "./task.ts";
 import type { TaskEvent, Transition, TransitionContext } from "./task-event.ts";
 

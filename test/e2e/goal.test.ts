@@ -100,7 +100,7 @@ describe("a goal on the real OpenCode", () => {
     await play.until("the continuation has been answered", () => play.requests().length === 2);
     await play.goal("pause");
     await play.untilGoal("paused");
-    await stage.server.waitForIdle(play.id);
+    await play.untilIdle();
     const requests = play.requests().length;
     const answers = async () => (await play.framed("answer")).length;
     const before = await answers();

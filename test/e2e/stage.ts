@@ -54,6 +54,8 @@ export interface Play {
   requests(): readonly ModelRequest[];
   until(what: string, isTrue: () => boolean | Promise<boolean>, timeoutMs?: number): Promise<void>;
   untilGoal(status: string, timeoutMs?: number): Promise<StoredRoot>;
+  /** OpenCode shows the session as idle, and still does a moment later. */
+  untilIdle(): Promise<void>;
 }
 
 export async function openStage({
@@ -125,6 +127,15 @@ function createPlay(id: string, stage: Stage): Play {
         if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms\n${await report(play, stage)}`);
         await Bun.sleep(25);
       }
+    },
+    async untilIdle() {
+      let quiet = 0;
+      const isQuiet = async () => {
+        const { data } = await stage.server.client.session.status();
+        quiet = data?.[id] === undefined ? quiet + 1 : 0;
+        return quiet >= 4;
+      };
+      await play.until("the session is idle", isQuiet);
     },
     async untilGoal(status, timeoutMs) {
       let stored: StoredRoot | undefined;

@@ -130,7 +130,7 @@ export class World {
 
   /** What a new process finds; a copy that a fork brought along is not its own. */
   stored(rootID: string): StoredRoot | undefined {
-    const key = this.host.metadata(rootID)["goalkeeper"];
+    const key = this.host.metadata(rootID).goalkeeper;
     if (key === undefined) return undefined;
     const stored = JSON.parse(JSON.stringify(key)) as StoredRoot;
     return stored.self === rootID ? stored : undefined;

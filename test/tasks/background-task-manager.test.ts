@@ -137,7 +137,9 @@ describe("which child is a task", () => {
 
   test("a child from before this process that its parent resumes is a task of that parent", () => {
     const old = call({ child: { sessionID: "ses_old", background: true, title: "old" } });
-    expect(books().receive(old).manager.of(ROOT)).toMatchObject([{ id: "ses_old", parentID: ROOT, origin: "background" }]);
+    expect(books().receive(old).manager.of(ROOT)).toMatchObject([
+      { id: "ses_old", parentID: ROOT, origin: "background" },
+    ]);
   });
 
   test("a task that has only been called is asked about after a minute", () => {
