@@ -2,7 +2,7 @@ import type { Answer, HostPort, Prompt, SessionInfo, TranscriptMessage, Voice } 
 import { SimulatedOpencode } from "./simulated-opencode.ts";
 import { toInfo, toTranscript } from "./simulated-sessions.ts";
 
-export type { SimulatedHostOptions } from "./simulated-opencode.ts";
+export type { SimulatedHostOptions } from "./simulated-engine.ts";
 export type { SimulatedMessage } from "./simulated-sessions.ts";
 
 /** The calls of a {@link HostPort} that can be answered wrongly. */
