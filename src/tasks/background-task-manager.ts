@@ -42,6 +42,8 @@ export class BackgroundTaskManager {
   readonly tree = new SessionTree();
   private readonly tasks = new Map<string, Task>();
   private readonly byRoot = new Map<string, Set<string>>();
+  /** The answers of {@link of}, until a record of that root changes: the gate asks several times per event. */
+  private readonly listed = new Map<string, readonly Task[]>();
   private readonly watched = new Set<string>();
 
   constructor(private readonly deps: TaskManagerDependencies) {}
@@ -151,8 +153,13 @@ export class BackgroundTaskManager {
 
   /** The tasks that count for a root, nested ones included, oldest first. */
   of(rootID: string): readonly Task[] {
+    const known = this.listed.get(rootID);
+    if (known !== undefined) return known;
     const ids = this.byRoot.get(rootID);
-    return ids === undefined ? [] : [...ids].flatMap((id) => this.tasks.get(id) ?? []).sort(byCreation);
+    if (ids === undefined) return [];
+    const tasks = [...ids].flatMap((id) => this.tasks.get(id) ?? []).sort(byCreation);
+    this.listed.set(rootID, tasks);
+    return tasks;
   }
 
   /** Live tasks that nobody has heard of for a while; one status call answers for all of them. */
@@ -297,6 +304,7 @@ export class BackgroundTaskManager {
   private write(before: Task | undefined, after: Task | undefined, event: TaskChange["event"]): void {
     const record = after ?? before;
     if (record === undefined) return;
+    this.listed.delete(record.rootID);
     if (after === undefined) {
       this.tasks.delete(record.id);
       this.signs.unfollow(record.id);
