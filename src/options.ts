@@ -28,8 +28,8 @@ const schemas = () => ({
   no_progress_turns: count(),
   /** Agents in which a goal never runs. @default ["plan"] */
   restricted_agents: z.array(z.string()),
-  /** Write traces: true, or the directory for them. @default false */
-  debug_log: z.union([z.boolean(), z.string().check(z.minLength(1))]),
+  /** Write traces: true, or the directory for them, absolute or below `~`. @default false */
+  debug_log: z.union([z.boolean(), z.string().check(z.regex(/^(?:[/~]|[A-Za-z]:[\\/])/))]),
   /** Adds prompt and output text to the traces. @default false */
   debug_log_text: z.boolean(),
 });
@@ -80,7 +80,7 @@ const EXPECTED: Readonly<Record<keyof Options, string>> = {
   max_prompt_failures: "a whole number, 1 or more",
   no_progress_turns: "a whole number, 0 or more",
   restricted_agents: "a list of agent names",
-  debug_log: "true, false or a directory",
+  debug_log: "true, false or the absolute path of a directory",
   debug_log_text: "true or false",
 };
 
@@ -133,6 +133,7 @@ export function keeperConfig(options: Options): KeeperConfig {
       maxTaskBlockMs: options.max_task_block_seconds * 1_000,
       restrictedAgents: options.restricted_agents,
     },
+    command: options.command,
     limits: {
       maxAutoTurns: options.max_auto_turns,
       maxPromptFailures: options.max_prompt_failures,

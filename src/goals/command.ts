@@ -14,9 +14,16 @@ const WORDS: ReadonlyMap<string, GoalCommand> = new Map([
   ["clear", { type: "clear" }],
 ] as const);
 
-/** Reads the arguments of the command. `opencode run --command goal "fix it"` hands them over in quotes. */
-export function parseGoalCommand(args: string): GoalCommand {
-  const said = unquote(args.trim()).trim();
+/**
+ * Reads the arguments of the command. `opencode run --command goal "fix it"` hands them over in quotes, and OpenCode's
+ * completion leaves `/goal ` in the prompt, so that people type it twice.
+ *
+ * @param command the name of the command, without its slash
+ */
+export function parseGoalCommand(args: string, command: string): GoalCommand {
+  let said = unquote(args.trim()).trim();
+  const again = `/${command}`;
+  while (said === again || said.startsWith(`${again} `)) said = said.slice(again.length).trim();
   return WORDS.get(said.toLowerCase()) ?? { type: "set", objective: said };
 }
 

@@ -170,6 +170,12 @@ function turnEnded(
   }
   const spent = limits.maxAutoTurns > 0 && rested.turns >= limits.maxAutoTurns;
   return spent
-    ? { ...base(rested), status: "limited", limit: `${limits.maxAutoTurns} turns`, wrapUp: "owed", at: now }
+    ? {
+        ...base(rested),
+        status: "limited",
+        limit: limits.maxAutoTurns === 1 ? "1 turn" : `${limits.maxAutoTurns} turns`,
+        wrapUp: "owed",
+        at: now,
+      }
     : rested;
 }

@@ -16,7 +16,7 @@ export function goalState(goal: Goal): string {
     case "blocked":
       return `blocked: ${goal.blocker}`;
     case "limited":
-      return `limited: ${goal.limit} are used up`;
+      return `limited: ${goal.limit} used up`;
   }
 }
 
@@ -54,17 +54,42 @@ export function decisionWords(decision: Decision, now: number): string {
   }
 }
 
+export interface StatusView {
+  readonly goal: Goal;
+  readonly decision: Decision;
+  readonly tasks: readonly Task[];
+  readonly now: number;
+  /** Name of the command, without its slash. */
+  readonly command: string;
+  /** 0: no limit. */
+  readonly maxTurns: number;
+}
+
 /** What `/goal` shows. */
-export function statusText(goal: Goal | undefined, decision: Decision, tasks: readonly Task[], now: number): string {
-  if (goal === undefined) return "No goal in this session. Start one with /goal <objective>.";
+export function statusText({ goal, decision, tasks, now, command, maxTurns }: StatusView): string {
   const live = tasks.filter(isLive);
+  const turns = maxTurns === 0 ? `${goal.turns}` : `${goal.turns} of ${maxTurns}`;
   return [
     `Goal: ${goal.objective}`,
     `State: ${goalState(goal)}`,
-    `Turns: ${goal.turns} continued, ${duration(now - goal.startedAt)} since the start`,
+    `Turns: ${turns} continued, ${duration(now - goal.startedAt)} since the start`,
     ...(decision.kind === "stop" && goal.status !== "active" ? [] : [`Now: ${decisionWords(decision, now)}`]),
     ...(live.length > 0 ? [`Tasks: ${live.map((task) => `${task.title} (${task.status})`).join(", ")}`] : []),
+    ...(goal.status === "complete" ? goal.evidence.map(({ claim }) => `Evidence: ${claim}`) : []),
+    ...hint(goal, decision, command),
   ].join("\n");
+}
+
+export function noGoalText(command: string): string {
+  return `No goal in this session. Start one with /${command} <objective>.`;
+}
+
+/** What the user can do about a goal that does not go on by itself. */
+function hint(goal: Goal, decision: Decision, command: string): readonly string[] {
+  const waitsForUser =
+    decision.kind === "wait" && decision.reasons.some(({ why }) => why === "quiet" || why === "asleep");
+  const hasStopped = goal.status === "paused" || goal.status === "blocked" || goal.status === "limited";
+  return waitsForUser || hasStopped ? [`/${command} resume goes on.`] : [];
 }
 
 /** What `/goal` shows of a goal that another OpenCode process pursues. */
@@ -105,8 +130,8 @@ function waitWords(reason: WaitReason): string {
     case "back-off":
       return `${reason.failures} failed turn${reason.failures === 1 ? "" : "s"}, trying again`;
     case "quiet":
-      return "you interrupted; write a message or say /goal resume";
+      return "you interrupted";
     case "asleep":
-      return "sleeping since OpenCode was started again; write a message or say /goal resume";
+      return "sleeping since OpenCode was started again";
   }
 }

@@ -1,10 +1,9 @@
 import { frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
 import { goalText } from "../goals/prompts.ts";
-import { foreignText, goalState, statusText } from "../goals/words.ts";
-import type { Keeper } from "../keeper/keeper.ts";
+import { decisionWords, foreignText, goalState, noGoalText } from "../goals/words.ts";
 import { isLive } from "../tasks/task.ts";
-import { type Caller, resolveCaller, type ToolDependencies } from "../tools/context.ts";
+import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
 import type { Loader } from "./loader.ts";
 import type { HostPort } from "./port.ts";
 
@@ -20,6 +19,11 @@ export const COMMAND_TEMPLATE = "goal $99999";
  */
 export class CommandAnswered extends Error {
   override readonly name = "CommandAnswered";
+
+  constructor() {
+    // OpenCode logs it as an error; what was answered is nobody's business there.
+    super("goalkeeper has answered the command; no turn starts");
+  }
 }
 
 export interface CommandDependencies extends ToolDependencies {
@@ -36,11 +40,12 @@ export interface CommandDependencies extends ToolDependencies {
  * @throws CommandAnswered when the command has been answered and no turn may start
  */
 export async function executeGoalCommand(sessionID: string, args: string, deps: CommandDependencies): Promise<string> {
-  const command = parseGoalCommand(args);
+  const command = parseGoalCommand(args, deps.command);
   if (command.type === "show") await showForeign(sessionID, deps);
   const caller = await resolveCaller(sessionID, deps);
   if (command.type !== "set") return answer(sessionID, act(command, caller, deps), caller, deps);
-  if (caller.isChild) return answer(sessionID, "Goals belong to the main session. Say /goal there.", caller, deps);
+  if (caller.isChild)
+    return answer(sessionID, `Goals belong to the main session. Say /${deps.command} there.`, caller, deps);
   const id = deps.ids.message("");
   deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
   deps.keeper.dispatch({
@@ -57,31 +62,35 @@ async function showForeign(sessionID: string, { loader, host }: CommandDependenc
   if (stored?.goal === undefined) return;
   const said = foreignText(stored.goal, stored.owner.pid);
   await host.toast({ title: "goal", message: said, variant: "info" });
-  throw new CommandAnswered(said);
+  throw new CommandAnswered();
 }
 
 function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller, deps: CommandDependencies): string {
   const { keeper } = deps;
   const goal = keeper.goal(rootID);
-  if (goal === undefined) return "No goal in this session. Start one with /goal <objective>.";
+  if (goal === undefined) return noGoalText(deps.command);
   switch (command.type) {
     case "show":
-      return statusText(goal, keeper.decision(rootID), keeper.tasks(rootID), deps.now());
+      return statusOf(rootID, deps);
     case "pause":
       if (goal.status !== "active") return `Nothing to pause: the goal is ${goalState(goal)}.`;
-      keeper.dispatch({ type: "goal", rootID, event: { type: "pause", by: "user", reason: "you said /goal pause" } });
-      return "Goal paused. /goal resume goes on.";
+      keeper.dispatch({
+        type: "goal",
+        rootID,
+        event: { type: "pause", by: "user", reason: `you said /${deps.command} pause` },
+      });
+      return `Goal paused. /${deps.command} resume goes on.`;
     case "resume":
-      return resume(keeper, rootID, deps.hasCeiling);
+      return resume(rootID, deps);
     case "clear":
       keeper.dispatch({ type: "goal", rootID, event: { type: "clear" } });
       return `Goal cleared: ${goal.objective}`;
   }
 }
 
-function resume(keeper: Keeper, rootID: string, hasCeiling: boolean): string {
+function resume(rootID: string, { keeper, hasCeiling, command, now }: CommandDependencies): string {
   const goal = keeper.goal(rootID);
-  if (goal?.status === "complete") return "The goal is complete. Start another with /goal <objective>.";
+  if (goal?.status === "complete") return `The goal is complete. Start another with /${command} <objective>.`;
   const wasAsleep = keeper.root(rootID)?.presence.kind === "asleep";
   keeper.dispatch({ type: "wake", rootID });
   const liveTaskIDs =
@@ -92,7 +101,7 @@ function resume(keeper: Keeper, rootID: string, hasCeiling: boolean): string {
           .filter(isLive)
           .map((task) => task.id);
   keeper.dispatch({ type: "goal", rootID, event: { type: "resume", liveTaskIDs } });
-  return "Goal resumed.";
+  return `Goal resumed: it ${decisionWords(keeper.decision(rootID), now())}.`;
 }
 
 /** On a busy session even an ignored text costs a model request: there a toast has to do. */
@@ -107,5 +116,5 @@ async function answer(
   const [firstLine = said] = said.split("\n");
   await host.toast({ title: "goal", message: isIdle ? firstLine : said, variant: "info" });
   if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), root?.voice);
-  throw new CommandAnswered(said);
+  throw new CommandAnswered();
 }

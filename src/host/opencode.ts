@@ -1,4 +1,5 @@
 import type { PluginInput } from "@opencode-ai/plugin";
+import { type Clock, systemClock } from "../time/clock.ts";
 import { withTimeout } from "../time/timeout.ts";
 import type { Answer, HostPort, Prompt, SessionInfo, TranscriptMessage, Voice } from "./port.ts";
 import { list, record, text } from "./raw.ts";
@@ -10,6 +11,8 @@ export type Client = PluginInput["client"];
 const CALL_TIMEOUT_MS = 5_000;
 /** A whole transcript can be large. */
 const TRANSCRIPT_TIMEOUT_MS = 10_000;
+/** A plugin starts before the TUI listens: what is shown earlier is never seen. */
+const TUI_LISTENS_AFTER_MS = 3_000;
 /** Asked while the host itself still starts, which can take seconds. */
 const START_TIMEOUT_MS = 30_000;
 /** The host's own default hides everything behind the hundred newest sessions. */
@@ -24,10 +27,16 @@ interface Reply {
 
 /** {@link HostPort} for stock OpenCode 1.18, over the client that it hands to its plugins. */
 export class OpencodeHost implements HostPort {
+  private readonly listenedFrom: number;
+  private readonly early = new Set<() => void>();
+
   constructor(
     private readonly client: Client,
     private readonly directory: string,
-  ) {}
+    private readonly clock: Clock = systemClock,
+  ) {
+    this.listenedFrom = clock.now() + TUI_LISTENS_AFTER_MS;
+  }
 
   async statuses(): Promise<Answer<ReadonlyMap<string, "busy" | "retrying">>> {
     const answer = await call("session.status", () => this.client.session.status({ query: this.query }));
@@ -106,7 +115,17 @@ export class OpencodeHost implements HostPort {
     message: string;
     variant: "info" | "success" | "warning" | "error";
   }): Promise<void> {
+    const early = this.listenedFrom - this.clock.now();
+    if (early > 0) {
+      this.early.add(this.clock.after(early, () => void this.toast(toast)));
+      return;
+    }
     await call("tui.showToast", () => this.client.tui.showToast({ query: this.query, body: toast }));
+  }
+
+  /** A call after the instance was disposed would make OpenCode start another one. */
+  dispose(): void {
+    for (const cancel of this.early) cancel();
   }
 
   log(level: "debug" | "info" | "warn" | "error", message: string, extra?: Readonly<Record<string, unknown>>): void {

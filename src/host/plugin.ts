@@ -80,7 +80,10 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     translator,
     ids,
     now: () => clock.now(),
+    command: options.command,
+    maxTurns: options.max_auto_turns,
     onDispose: () => {
+      host.dispose();
       keeper.dispose();
       release();
       trace.close();

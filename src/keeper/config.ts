@@ -7,4 +7,6 @@ export interface KeeperConfig {
   readonly timing: TaskTiming;
   readonly gate: GateConfig;
   readonly limits: GoalLimits;
+  /** Name of the command, as people have to type it. */
+  readonly command: string;
 }

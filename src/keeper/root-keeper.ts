@@ -180,7 +180,7 @@ export class RootKeeper {
     this.setGoal(after, event.type);
     if (after === undefined || after.status === "active" || after.status === before?.status) return;
     const done = after.status === "complete";
-    const message = `Goal ${goalState(after)}.${done ? "" : " /goal resume goes on."}`;
+    const message = `Goal ${goalState(after)}.${done ? "" : ` /${this.context.config.command} resume goes on.`}`;
     this.context.perform({ type: "toast", rootID: this.id, variant: done ? "success" : "warning", message });
   }
 
@@ -200,7 +200,7 @@ export class RootKeeper {
     if (awake) return;
     this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
     if (stored.goal?.status !== "active") return;
-    const message = "A goal sleeps in this session. Write a message or say /goal resume to go on.";
+    const message = `A goal sleeps in this session. Write a message or say /${this.context.config.command} resume to go on.`;
     this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
   }
 

@@ -6,7 +6,12 @@
 
 // The real OpenCode, isolated.
 export type { EventCollector, OpencodeEvent, OpencodeEventProperties } from "./event-collector.ts";
-export type { EnvironmentOptions, IsolatedEnvironment, PluginSpec } from "./isolated-environment.ts";
+export {
+  type EnvironmentOptions,
+  type IsolatedEnvironment,
+  PluginNotFoundError,
+  type PluginSpec,
+} from "./isolated-environment.ts";
 // A model that answers from a script.
 export type { ChatMessage, ModelRequest, ToolResult } from "./model-request.ts";
 export { LogEndedError, type WaitOptions, WaitTimeoutError } from "./observable-log.ts";

@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { ROOT_VARIABLE } from "./owned-processes.ts";
 import type { ScriptedProviderConfig } from "./scripted-model.ts";
 
@@ -44,9 +44,19 @@ export interface IsolatedEnvironment {
   writeConfig(config: Readonly<Record<string, unknown>>): void;
 }
 
+/** A plugin given as a file or folder is not there. OpenCode would go on without it, and a test would pass. */
+export class PluginNotFoundError extends Error {
+  override readonly name = "PluginNotFoundError";
+
+  constructor(readonly path: string) {
+    super(`There is no plugin at ${path}. OpenCode would start without it; is it built?`);
+  }
+}
+
 const INHERITED = /^(PATH|LANG|LANGUAGE|LC_\w+|TERM|COLORTERM|TZ|SHELL|USER|LOGNAME|SYSTEMROOT|COMSPEC|PATHEXT)$/i;
 
 export function createEnvironment(options: EnvironmentOptions): IsolatedEnvironment {
+  const config = assembleConfig(options);
   const root = realpathSync(mkdtempSync(join(tmpdir(), "isolated-opencode-")));
   const place = (name: string): string => {
     mkdirSync(join(root, name), { recursive: true });
@@ -90,7 +100,7 @@ export function createEnvironment(options: EnvironmentOptions): IsolatedEnvironm
   const writeConfig = (config: Readonly<Record<string, unknown>>): void => {
     writeFileSync(configPath, `${JSON.stringify(config, undefined, 2)}\n`);
   };
-  writeConfig(assembleConfig(options));
+  writeConfig(config);
   preventInstall(join(configHome, "opencode"));
   for (const [path, text] of Object.entries(options.files ?? {})) {
     const target = join(directory, path);
@@ -123,7 +133,9 @@ function assembleConfig({ model, config = {}, plugins = [] }: EnvironmentOptions
 
 function resolvePlugin(spec: PluginSpec): unknown {
   if (typeof spec !== "string") return [resolvePlugin(spec[0]), spec[1]];
-  return spec.startsWith(".") || isAbsolute(spec) ? pathToFileURL(resolve(spec)).href : spec;
+  const url = spec.startsWith(".") || isAbsolute(spec) ? pathToFileURL(resolve(spec)).href : spec;
+  if (url.startsWith("file:") && !existsSync(fileURLToPath(url))) throw new PluginNotFoundError(fileURLToPath(url));
+  return url;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { noGoalText, statusText } from "../goals/words.ts";
 import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
 import type { Keeper } from "../keeper/keeper.ts";
@@ -9,6 +10,18 @@ export interface ToolDependencies {
   readonly host: Pick<HostPort, "session">;
   readonly ids: { message(after: string): string };
   readonly now: () => number;
+  /** Name of the command, as people have to type it. */
+  readonly command: string;
+  /** Continuations per goal; 0: no limit. */
+  readonly maxTurns: number;
+}
+
+/** What `/goal` and `get_goal` show. */
+export function statusOf(rootID: string, { keeper, now, command, maxTurns }: ToolDependencies): string {
+  const goal = keeper.goal(rootID);
+  if (goal === undefined) return noGoalText(command);
+  const [decision, tasks] = [keeper.decision(rootID), keeper.tasks(rootID)];
+  return statusText({ goal, decision, tasks, now: now(), command, maxTurns });
 }
 
 export interface Caller {

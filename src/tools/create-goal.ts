@@ -26,7 +26,7 @@ export function createGoal(deps: ToolDependencies) {
       if (existing !== undefined && existing.status !== "complete") {
         return (
           `No goal was set: this session has another one (${goalState(existing)}): ${existing.objective}\n` +
-          "Finish it with update_goal, or ask the user to say /goal clear. Do not call create_goal again before that."
+          `Finish it with update_goal, or ask the user to say /${deps.command} clear. Do not call create_goal again before that.`
         );
       }
       const id = deps.ids.message("");

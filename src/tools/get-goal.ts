@@ -1,5 +1,4 @@
-import { statusText } from "../goals/words.ts";
-import { resolveCaller, type ToolDependencies } from "./context.ts";
+import { resolveCaller, statusOf, type ToolDependencies } from "./context.ts";
 import { defineTool } from "./define.ts";
 
 /** Codex's `get_goal`: what the session pursues, and how it stands. */
@@ -9,8 +8,7 @@ export function getGoal(deps: ToolDependencies) {
     args: {},
     async execute(_args, context) {
       const { rootID } = await resolveCaller(context.sessionID, deps);
-      const { keeper } = deps;
-      return statusText(keeper.goal(rootID), keeper.decision(rootID), keeper.tasks(rootID), deps.now());
+      return statusOf(rootID, deps);
     },
   });
 }

@@ -58,14 +58,14 @@ function complete({ keeper }: ToolDependencies, rootID: string, goal: Goal, args
   return "The goal is complete. Tell the user in a few lines what was done.";
 }
 
-function blocked({ keeper }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {
+function blocked({ keeper, command }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {
   const blocker = text(args.blocker)?.trim();
   if (blocker === undefined || blocker === "") {
     return 'The goal was not changed: "blocker" is missing. Say what exactly you need from the user.';
   }
   if (goal.status !== "active") return `The goal was not changed: it is ${goalState(goal)}.`;
   keeper.dispatch({ type: "goal", rootID, event: { type: "blocked", blocker } });
-  return "The goal is blocked. Tell the user what you need; /goal resume goes on.";
+  return `The goal is blocked. Tell the user what you need; /${command} resume goes on.`;
 }
 
 /** Tasks somebody else made are not this goal's, and one past its ceiling has let go once already. */

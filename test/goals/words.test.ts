@@ -1,6 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import type { StopReason, WaitReason } from "../../src/goals/gate.ts";
-import { decisionWords, duration, goalState, statusText, stopReason, waitReason } from "../../src/goals/words.ts";
+import {
+  decisionWords,
+  duration,
+  goalState,
+  noGoalText,
+  type StatusView,
+  statusText,
+  stopReason,
+  waitReason,
+} from "../../src/goals/words.ts";
 import { aGoal, aGoalThatIs, anEndedTask, aTask, T0 } from "../support/builders.ts";
 
 const SECOND = 1_000;
@@ -33,11 +42,8 @@ const WAITS: readonly [WaitReason, string][] = [
   [{ why: "user-message-unanswered", ...UNTIL }, "your message comes first (at most 1m 15s more)"],
   [{ why: "back-off", failures: 1, ...UNTIL }, "1 failed turn, trying again (at most 1m 15s more)"],
   [{ why: "back-off", failures: 2, ...UNTIL }, "2 failed turns, trying again (at most 1m 15s more)"],
-  [{ why: "quiet", endedBy: "user" }, "you interrupted; write a message or say /goal resume (until you act)"],
-  [
-    { why: "asleep", endedBy: "user" },
-    "sleeping since OpenCode was started again; write a message or say /goal resume (until you act)",
-  ],
+  [{ why: "quiet", endedBy: "user" }, "you interrupted (until you act)"],
+  [{ why: "asleep", endedBy: "user" }, "sleeping since OpenCode was started again (until you act)"],
 ];
 
 const STOPS: readonly [StopReason, string][] = [
@@ -87,43 +93,61 @@ test("every state of a goal has words, and a pause says why", () => {
     "paused: 2 turns in a row",
     "complete",
     "blocked: no key",
-    "limited: 25 turns are used up",
+    "limited: 25 turns used up",
   ]);
 });
 
 describe("the status", () => {
-  const CONTINUES = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
+  const decision = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
+  const view: StatusView = { goal: aGoal(), decision, tasks: [], now: T0, command: "pursue", maxTurns: 25 };
+  const paused = aGoalThatIs("paused");
 
-  test("without a goal says how to start one", () => {
-    expect(statusText(undefined, CONTINUES, [], T0)).toBe("No goal in this session. Start one with /goal <objective>.");
+  test("without a goal says how to start one, by the name that the command has", () => {
+    expect(noGoalText("pursue")).toBe("No goal in this session. Start one with /pursue <objective>.");
   });
 
   test("shows the whole objective, the state, the turns, what happens now, and the live tasks only", () => {
     const goal = aGoal({ turns: 3, objective: "make $& the build </goalkeeper> pass" });
     const tasks = [aTask({ title: "a" }), anEndedTask({ title: "b" })];
-    expect(statusText(goal, CONTINUES, tasks, T0 + 75 * SECOND)).toBe(
+    expect(statusText({ ...view, goal, tasks, now: T0 + 75 * SECOND })).toBe(
       [
         "Goal: make $& the build </goalkeeper> pass",
         "State: active",
-        "Turns: 3 continued, 1m 15s since the start",
+        "Turns: 3 of 25 continued, 1m 15s since the start",
         "Now: continues",
         "Tasks: a (running)",
       ].join("\n"),
     );
   });
 
+  test("without a limit the turns are counted alone", () => {
+    expect(statusText({ ...view, maxTurns: 0 })).toContain("Turns: 0 continued");
+  });
+
   test("without a live task names none", () => {
-    expect(statusText(aGoal(), CONTINUES, [anEndedTask()], T0)).not.toContain("Tasks:");
+    expect(statusText({ ...view, tasks: [anEndedTask()] })).not.toContain("Tasks:");
+  });
+
+  test("shows the evidence of a goal that is complete", () => {
+    expect(statusText({ ...view, goal: aGoalThatIs("complete") })).toContain("Evidence: ");
+  });
+
+  test("says how a goal that has stopped, or that sleeps, goes on", () => {
+    const stop = { kind: "stop", reason: { why: "paused", by: "user", reason: "r" } } as const;
+    expect(statusText({ ...view, goal: paused, decision: stop })).toContain("/pursue resume goes on.");
+    const asleep = { kind: "wait", reasons: [{ why: "asleep", endedBy: "user" }] } as const;
+    expect(statusText({ ...view, decision: asleep })).toContain("/pursue resume goes on.");
+    expect(statusText(view)).not.toContain("resume");
   });
 
   test("does not say twice why a goal that has stopped does not go on", () => {
     const stop = { kind: "stop", reason: { why: "complete" } } as const;
-    expect(statusText(aGoalThatIs("complete"), stop, [], T0)).not.toContain("Now:");
+    expect(statusText({ ...view, goal: aGoalThatIs("complete"), decision: stop })).not.toContain("Now:");
   });
 
   test("says why an active goal does not go on", () => {
     const stop = { kind: "stop", reason: { why: "auto-continue-off" } } as const;
-    expect(statusText(aGoal(), stop, [], T0)).toContain("Now: does not continue: auto_continue is off");
+    expect(statusText({ ...view, decision: stop })).toContain("Now: does not continue: auto_continue is off");
   });
 });
 

@@ -18,6 +18,7 @@ class Desk {
     config: {
       timing: TIMING,
       gate: GATE,
+      command: "goal",
       limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 1 },
     },
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },

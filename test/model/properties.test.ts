@@ -13,6 +13,7 @@ import { CONFIG, World } from "./world.ts";
 const CONFIG_HERE = {
   timing: { ...CONFIG.timing, cleanupDelayMs: 60_000, ceilingMs: 120_000 },
   gate: { ...CONFIG.gate, maxTaskBlockMs: 120_000 },
+  command: "goal",
   limits: { maxAutoTurns: 3, maxPromptFailures: 3, noProgressTurns: 0 },
 };
 

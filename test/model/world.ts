@@ -14,6 +14,7 @@ import { Book } from "./book.ts";
 export const CONFIG: KeeperConfig = {
   timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000 },
   gate: { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] },
+  command: "goal",
   limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 0 },
 };
 

@@ -6,6 +6,7 @@ import {
   type IsolatedOpencode,
   OpencodeNotFoundError,
   OpencodeStartError,
+  PluginNotFoundError,
   RunTimeoutError,
   resolveOpencodeBinary,
   type Script,
@@ -185,4 +186,8 @@ test.each(["throw", "SIGTERM", "SIGINT"] as const)(
 
 test("an OPENCODE_BIN that is no executable is refused by name", () => {
   expect(() => resolveOpencodeBinary({ OPENCODE_BIN: "/no/such/opencode" })).toThrow(OpencodeNotFoundError);
+});
+
+test("a plugin that is not there is an error, and not a green test without it", () => {
+  expect(() => createIsolatedOpencode({ plugins: [["./no-such-plugin.js", {}]] })).toThrow(PluginNotFoundError);
 });
