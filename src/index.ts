@@ -1,6 +1,5 @@
 /** The library. What the plugin itself is made of and other plugins may use. */
 
-export { OpencodeHost } from "./host/opencode.ts";
 export type { Answer, HostEvent, HostPort, SessionInfo, TranscriptMessage, TurnError, Voice } from "./host/port.ts";
 export { DEFAULT_OPTIONS, type Options, type ParsedOptions, parseOptions } from "./options.ts";
 export { type LookUp, lookUpTask } from "./tasks/look-up.ts";

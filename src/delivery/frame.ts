@@ -2,8 +2,8 @@
 export type FrameKind = "answer" | "goal" | "continuation" | "wrapup" | "task-outcome";
 
 /**
- * Frames a text, so that a model, a person and we ourselves can tell it from what a user wrote. The id is the
- * message's own: after a compaction the host may replay the message under another one.
+ * Frames a text, so that a model, a person and we ourselves can tell it from what a user wrote. In a
+ * prompt of ours the id is the message's own: after a compaction the host may replay it under another one.
  */
 export function frame(kind: FrameKind, id: string, body: string): string {
   return `<goalkeeper kind="${kind}" id="${id}">\n${body}\n</goalkeeper>`;

@@ -4,7 +4,9 @@ export type GoalCommand =
   | { readonly type: "set"; readonly objective: string }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
-  | { readonly type: "clear" };
+  | { readonly type: "clear" }
+  /** Looks like a word of command that there is not: taken for an objective it would replace the goal. */
+  | { readonly type: "unclear"; readonly said: string };
 
 const WORDS: ReadonlyMap<string, GoalCommand> = new Map([
   ["", { type: "show" }],
@@ -13,6 +15,12 @@ const WORDS: ReadonlyMap<string, GoalCommand> = new Map([
   ["resume", { type: "resume" }],
   ["clear", { type: "clear" }],
 ] as const);
+
+const NEAR_MISSES: ReadonlySet<string> = new Set(
+  "abort cancel continue delete disable done edit end exit go halt help kill list off on quit reset restart start stop unpause why".split(
+    " ",
+  ),
+);
 
 /**
  * Reads the arguments of the command. `opencode run --command goal "fix it"` hands them over in quotes, and OpenCode's
@@ -24,11 +32,14 @@ export function parseGoalCommand(args: string, command: string): GoalCommand {
   let said = unquote(args.trim()).trim();
   const again = `/${command}`;
   while (said === again || said.startsWith(`${again} `)) said = said.slice(again.length).trim();
-  return WORDS.get(said.toLowerCase()) ?? { type: "set", objective: said };
+  const word = said.toLowerCase();
+  const known = WORDS.get(word) ?? { type: "set", objective: said };
+  const bare = word.replace(/[.!?]+$/, "");
+  const isNearMiss = NEAR_MISSES.has(bare) || (bare !== word && WORDS.has(bare));
+  return known.type === "set" && isNearMiss ? { type: "unclear", said } : known;
 }
 
 function unquote(text: string): string {
-  return text.length >= 2 && text.startsWith('"') && text.endsWith('"')
-    ? text.slice(1, -1).replaceAll('\\"', '"')
-    : text;
+  // With a bare quote inside they are the user's own.
+  return /^"(?:[^"\\]|\\.)*"$/s.test(text) ? text.slice(1, -1).replaceAll('\\"', '"') : text;
 }

@@ -138,7 +138,7 @@ function stopReason(goal: Goal | undefined, root: Root, config: GateConfig): Sto
   return config.autoContinue ? undefined : { why: "auto-continue-off" };
 }
 
-/** Counts from the later of run start and goal start, and anew from the continuation that it bought (M8). */
+/** Counts from the later of run start and goal start, and anew from the continuation that it bought. */
 function ceiling(goal: Goal, task: LiveTask, config: GateConfig): WayOut {
   const released = goal.releases[task.id];
   if (released === RELEASED_BY_USER) return { until: RELEASED_BY_USER };

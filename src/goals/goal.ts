@@ -82,6 +82,8 @@ export function transitionGoal(
     case "clear":
       return undefined;
     case "pause":
+      // Nothing but its wrap-up is still to come.
+      if (goal.status === "limited" && goal.wrapUp === "owed") return { ...goal, wrapUp: "sent" };
       return goal.status === "active" ? pause(goal, event.by, event.reason, now) : goal;
     case "resume":
       return resume(goal, event.liveTaskIDs);
@@ -160,7 +162,9 @@ function turnEnded(
   const { error } = turn;
   if (error !== undefined && !HANDLED_BY_HOST.has(error.name)) {
     const said = `${error.name}: ${error.message}`;
-    return NEEDS_USER.has(error.name) ? pause(goal, "error", said, now) : failed(goal, said, now, limits);
+    return NEEDS_USER.has(error.name) || error.statusCode === 401 || error.statusCode === 403
+      ? pause(goal, "error", said, now)
+      : failed(goal, said, now, limits);
   }
   const idleTurns = idleTurnsAfter(goal, turn);
   const isUnchanged = goal.failures === 0 && goal.retryAt === 0 && goal.idleTurns === idleTurns;

@@ -197,6 +197,8 @@ export class EventTranslator {
   /** Old user messages are published again; only the newest one can still get parts. */
   private rememberUser(sessionID: string, messageID: string): void {
     if ((this.lastUserMessage.get(sessionID) ?? "") > messageID) return;
+    // To the end of the map: the first one is the longest unused.
+    this.lastUserMessage.delete(sessionID);
     this.lastUserMessage.set(sessionID, messageID);
     if (this.lastUserMessage.size <= MOST_SESSIONS) return;
     const [oldest] = this.lastUserMessage.keys();

@@ -1,4 +1,4 @@
-import { frame } from "../delivery/frame.ts";
+import { excerpt, frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
 import { goalText } from "../goals/prompts.ts";
 import { decisionWords, foreignText, goalState, noGoalText } from "../goals/words.ts";
@@ -11,7 +11,10 @@ import type { HostPort } from "./port.ts";
  * The template of the command. OpenCode expands it before any hook runs: `` !`cmd` `` in the user's words would be
  * executed and `@file` read. A placeholder for an argument that nobody gives swallows them; the hook gets them raw.
  */
-export const COMMAND_TEMPLATE = "goal $99999";
+export const COMMAND_TEMPLATE = `goal $${Number.MAX_SAFE_INTEGER}`;
+
+/** A toast is a few lines; the whole is in `/goal status`. */
+const TOAST_LENGTH = 300;
 
 /**
  * Thrown on purpose from `command.execute.before`: the answer is shown already, and no turn may start. OpenCode
@@ -43,9 +46,15 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   const command = parseGoalCommand(args, deps.command);
   if (command.type === "show") await showForeign(sessionID, deps);
   const caller = await resolveCaller(sessionID, deps);
+  if (command.type === "unclear") return answer(sessionID, unclear(command.said, deps.command), caller, deps);
   if (command.type !== "set") return answer(sessionID, act(command, caller, deps), caller, deps);
   if (caller.isChild)
     return answer(sessionID, `Goals belong to the main session. Say /${deps.command} there.`, caller, deps);
+  const replaced = deps.keeper.goal(caller.rootID);
+  if (replaced !== undefined && replaced.status !== "complete") {
+    const message = `This goal is replaced: ${excerpt(replaced.objective, TOAST_LENGTH)}`;
+    await deps.host.toast({ title: "goal", message, variant: "warning" });
+  }
   const id = deps.ids.message("");
   deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
   deps.keeper.dispatch({
@@ -65,7 +74,16 @@ async function showForeign(sessionID: string, { loader, host }: CommandDependenc
   throw new CommandAnswered();
 }
 
-function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller, deps: CommandDependencies): string {
+function unclear(said: string, command: string): string {
+  const words = ["status", "pause", "resume", "clear"].map((word) => `/${command} ${word}`).join(", ");
+  return `"${said}" is no objective, and nothing was changed. Say ${words}, or /${command} <what must be true in the end>.`;
+}
+
+function act(
+  command: Exclude<GoalCommand, { type: "set" | "unclear" }>,
+  { rootID }: Caller,
+  deps: CommandDependencies,
+): string {
   const { keeper } = deps;
   const goal = keeper.goal(rootID);
   if (goal === undefined) return noGoalText(deps.command);
@@ -73,7 +91,8 @@ function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller,
     case "show":
       return statusOf(rootID, deps);
     case "pause":
-      if (goal.status !== "active") return `Nothing to pause: the goal is ${goalState(goal)}.`;
+      if (goal.status !== "active" && !(goal.status === "limited" && goal.wrapUp === "owed"))
+        return `Nothing to pause: the goal is ${goalState(goal)}.`;
       keeper.dispatch({
         type: "goal",
         rootID,
@@ -84,7 +103,7 @@ function act(command: Exclude<GoalCommand, { type: "set" }>, { rootID }: Caller,
       return resume(rootID, deps);
     case "clear":
       keeper.dispatch({ type: "goal", rootID, event: { type: "clear" } });
-      return `Goal cleared: ${goal.objective}`;
+      return `Goal cleared: ${excerpt(goal.objective, TOAST_LENGTH)}`;
   }
 }
 
@@ -104,17 +123,20 @@ function resume(rootID: string, { keeper, hasCeiling, command, now }: CommandDep
   return `Goal resumed: it ${decisionWords(keeper.decision(rootID), now())}.`;
 }
 
-/** On a busy session even an ignored text costs a model request: there a toast has to do. */
+/**
+ * Shows an answer. On a session that works, or is about to, even an ignored text costs a model request: there a toast
+ * has to do.
+ */
 async function answer(
   sessionID: string,
   said: string,
   { rootID }: Caller,
   { keeper, host, ids }: CommandDependencies,
 ): Promise<never> {
-  const root = keeper.root(sessionID === rootID ? rootID : sessionID);
-  const isIdle = root === undefined || root.activity.kind === "idle";
+  const statuses = await host.statuses();
+  const isIdle = statuses.kind === "known" && !statuses.value.has(sessionID) && !keeper.isSending(rootID);
+  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
   const [firstLine = said] = said.split("\n");
-  await host.toast({ title: "goal", message: isIdle ? firstLine : said, variant: "info" });
-  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), root?.voice);
+  await host.toast({ title: "goal", message: excerpt(isIdle ? firstLine : said, TOAST_LENGTH), variant: "info" });
   throw new CommandAnswered();
 }

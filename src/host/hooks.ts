@@ -82,6 +82,8 @@ export function createHooks(deps: HookDependencies): Hooks {
       } catch (error) {
         if (error instanceof CommandAnswered) throw error;
         host.log("error", "goalkeeper: the goal command failed", { error: describe(error) });
+        const message = error instanceof Error ? error.message : String(error);
+        await host.toast({ title: "goal", message, variant: "error" });
         throw error;
       }
     },

@@ -17,7 +17,7 @@ export interface LoaderDependencies {
 
 /**
  * Brings stored roots back into the keeper: at the start those with unfinished business, others when somebody comes
- * back to them. A root that another living process owns is left to it until the user writes here (M9).
+ * back to them. A root that another living process owns is left to it until the user writes here.
  */
 export class Loader {
   private readonly known = new Set<string>();

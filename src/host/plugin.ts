@@ -60,6 +60,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     task: (taskID) => keeper.manager.get(taskID),
     reread: (rootID) => loader.reread(rootID),
     dispatch: (answer) => keeper.dispatch(answer),
+    isDisposed: () => keeper.isDisposed,
   });
   const translator = new EventTranslator({
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),

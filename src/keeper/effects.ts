@@ -18,6 +18,8 @@ export interface EffectDependencies {
   readonly reread: (rootID: string) => Promise<void>;
   readonly task: (taskID: string) => Task | undefined;
   readonly dispatch: (input: Input) => void;
+  /** The next instance may have found the message unsent: sent now it would start a turn in a sleeping session. */
+  readonly isDisposed: () => boolean;
 }
 
 /** Carries out what the keeper decided, and answers with inputs. Never throws and never rejects. */
@@ -60,9 +62,10 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
 /** A message whose reservation was stored long ago may go out without a write, which would have shown a new owner. */
 async function send(
   { rootID, prompt }: Extract<Effect, { type: "send" }>,
-  { host, store, dispatch }: EffectDependencies,
+  { host, store, dispatch, isDisposed }: EffectDependencies,
 ): Promise<void> {
   const claim = await store.taken(rootID);
+  if (isDisposed()) return;
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
   const answer = await settled(host.prompt(prompt));
   dispatch({ type: "sent", rootID, messageID: prompt.messageID, answer });

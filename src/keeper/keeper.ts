@@ -96,9 +96,18 @@ export class Keeper implements KeeperView {
     return this.manager.of(rootID);
   }
 
+  /** Whether a message of ours is on its way into a root. */
+  isSending(rootID: string): boolean {
+    return this.roots.get(rootID)?.isSending === true;
+  }
+
+  get isDisposed(): boolean {
+    return this.disposed;
+  }
+
   /** What the user's message would take along now; undefined if nothing is pending or a message is on its way. */
   pendingNotice(rootID: string): string | undefined {
-    return this.roots.get(rootID)?.isSending === true ? undefined : handOver(this.manager.of(rootID));
+    return this.isSending(rootID) ? undefined : handOver(this.manager.of(rootID));
   }
 
   /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */
@@ -322,12 +331,15 @@ export class Keeper implements KeeperView {
 
   /** After each input: ask the gate for every root that it touched. */
   private evaluateTouched(): void {
-    for (const rootID of this.touched) {
-      const root = this.roots.get(rootID);
-      root?.evaluate();
-      if (root?.isForgettable === true) this.roots.delete(rootID);
+    try {
+      for (const rootID of this.touched) {
+        const root = this.roots.get(rootID);
+        root?.evaluate();
+        if (root?.isForgettable === true) this.roots.delete(rootID);
+      }
+    } finally {
+      this.touched.clear();
     }
-    this.touched.clear();
   }
 
   private open(rootID: string): RootKeeper {

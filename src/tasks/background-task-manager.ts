@@ -1,6 +1,6 @@
 import type { HostEvent } from "../host/port.ts";
 import { cleanupAt } from "./delayed-cleanup.ts";
-import { byCreation } from "./outcome.ts";
+import { ABORT_ERROR, byCreation } from "./outcome.ts";
 import { type NativeCall, SessionTree } from "./session-tree.ts";
 import { Signs } from "./signs.ts";
 import {
@@ -85,7 +85,7 @@ export class BackgroundTaskManager {
       case "session-idle":
         return this.idle(event.sessionID);
       case "session-error":
-        if (event.error.name === "MessageAbortedError") this.dispatch(event.sessionID, { type: "aborted" });
+        if (event.error.name === ABORT_ERROR) this.dispatch(event.sessionID, { type: "aborted" });
         return;
       case "user-text":
         if (!event.ignored) this.dispatch(event.sessionID, { type: "prompted", promptID: event.messageID });

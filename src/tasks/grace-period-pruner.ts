@@ -41,7 +41,7 @@ export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTimin
 
 /**
  * What a look at a missing task proves. `lost` needs all three questions answered and none showing it alive or
- * finished, or that the host says its session does not exist; an unanswered question means to look again (M4).
+ * finished, or that the host says its session does not exist; an unanswered question means to look again.
  */
 export function settleMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Verdict {
   if (look.shown.kind === "known" && look.shown.value) return { kind: "alive" };

@@ -16,7 +16,7 @@ const UNFINISHED = new Set(["tool-calls", "unknown"]);
 
 /**
  * Reads how the run that answers `promptID` ended: by the last non-summary assistant message that answers it or a
- * later user message. Without `promptID` the whole transcript is the run. A summary never settles a run (M10).
+ * later user message. Without `promptID` the whole transcript is the run. A summary never settles a run.
  */
 export function readOutcome(transcript: readonly TranscriptMessage[], promptID?: string): Reading {
   const start = promptID === undefined ? 0 : transcript.findIndex((message) => message.id === promptID);
@@ -38,7 +38,7 @@ export function readOutcome(transcript: readonly TranscriptMessage[], promptID?:
 
 /**
  * Reads how a run ended, also where the process was killed before the run's prompt was known: a resumed session holds
- * the finished earlier run, and only what came after the resume belongs to this one (M10).
+ * the finished earlier run, and only what came after the resume belongs to this one.
  */
 export function readRun(transcript: readonly TranscriptMessage[], run: Run): Reading {
   if (run.promptID !== undefined || run.number === 1) return readOutcome(transcript, run.promptID);
@@ -52,7 +52,7 @@ export function keep(text: string): string {
   return text.length <= KEPT_TEXT_LENGTH ? text : text.slice(-KEPT_TEXT_LENGTH).replace(/^[\uDC00-\uDFFF]/, "");
 }
 
-/** Orders messages by their numeric creation time, ties by id (T4: 9 comes before 10). */
+/** Orders messages by their numeric creation time, ties by id (9 comes before 10). */
 export function byCreation(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

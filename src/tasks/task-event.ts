@@ -58,6 +58,6 @@ export interface TransitionContext {
   readonly timing: TaskTiming;
   /** When anything was last heard of the child. */
   readonly lastSignAt: number;
-  /** Another living process runs it, and only that one settles it (M9). */
+  /** Another living process runs it, and only that one settles it. */
   readonly runsElsewhere: boolean;
 }

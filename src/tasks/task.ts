@@ -153,7 +153,7 @@ export const HOST_TELLS_WITHIN_MS = 2_000;
 export const STORED_WITHIN_MS = 500;
 /** Silence after which the host is asked for its statuses. */
 export const SILENCE_MS = 30_000;
-/** In the first minute of a run silence alone asks nothing (M5: too early is not missing). */
+/** In the first minute of a run silence alone asks nothing (too early is not missing). */
 export const QUIET_START_MS = 60_000;
 /** A look that got no answer by then is asked again. The host adapter's own time-outs are shorter. */
 export const LOOK_AGAIN_MS = 15_000;

@@ -55,7 +55,7 @@ export class SimulatedOpencode extends SimulatedEngine {
   }
 
   /** Ends the running turn with an error of the provider: the usual pair of idles comes twice. */
-  failTurn(sessionID: string, error: TurnError = { name: "APIError", message: "scripted 401", statusCode: 401 }): void {
+  failTurn(sessionID: string, error: TurnError = { name: "APIError", message: "scripted 500", statusCode: 500 }): void {
     const session = this.sessions.must(sessionID);
     const { turn } = session;
     if (turn === undefined) return;

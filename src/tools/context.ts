@@ -33,7 +33,20 @@ export interface Caller {
 /** Longer chains of parents are taken for a cycle. */
 const DEEPEST_CHAIN = 64;
 
-/** Finds the root above a session, asking the host where the books do not know it, and loads its stored state. */
+/** OpenCode did not answer, so nobody knows whose goal it would be. */
+export class HostSilentError extends Error {
+  override readonly name = "HostSilentError";
+
+  constructor(reason: string) {
+    super(`OpenCode did not answer (${reason}). Nothing was changed; try again.`);
+  }
+}
+
+/**
+ * Finds the root above a session, asking the host where the books do not know it, and loads its stored state.
+ *
+ * @throws HostSilentError when the host does not answer
+ */
 export async function resolveCaller(sessionID: string, { keeper, loader, host }: ToolDependencies): Promise<Caller> {
   const known = keeper.manager.tree.rootOf(sessionID);
   const rootID = known ?? (await askRoot(sessionID, host));
@@ -45,7 +58,8 @@ async function askRoot(sessionID: string, host: Pick<HostPort, "session">): Prom
   let current = sessionID;
   for (let depth = 0; depth < DEEPEST_CHAIN; depth++) {
     const session = await host.session(current);
-    if (session.kind !== "known" || session.value.parentID === undefined) return current;
+    if (session.kind === "unknown") throw new HostSilentError(session.reason);
+    if (session.kind === "gone" || session.value.parentID === undefined) return current;
     current = session.value.parentID;
   }
   return current;

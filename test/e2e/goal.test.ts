@@ -146,6 +146,31 @@ describe("a goal on the real OpenCode", () => {
     expect(first?.match(/<\/goalkeeper>/g)).toHaveLength(1);
   });
 
+  test("an objective of more than 100,000 words is not expanded either (G15)", async () => {
+    const marker = join(stage.opencode.directory, "pwned-late");
+    const play = await stage.play([COMPLETE, "Done."]);
+    await play.goal(`${"a ".repeat(100_001)} !\`touch ${marker}\``);
+    await play.untilGoal("complete");
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  test("a slip of a command changes nothing, and a replaced goal is named in a toast", async () => {
+    const gate = createGate();
+    const play = await stage.play([{ text: "First.", until: gate.opened }, "Second.", COMPLETE, "Done."]);
+    const started = play.goal("the first objective");
+    await play.until("the turn runs", () => play.requests().length === 1);
+    await play.goal("stop");
+    expect((await play.stored())?.goal?.objective).toBe("the first objective");
+    const again = play.goal("the second objective");
+    await stage.server.events.waitFor(
+      ({ type, properties }) =>
+        type === "tui.toast.show" && String(properties.message).includes("replaced: the first objective"),
+    );
+    gate.open();
+    await Promise.all([started, again]);
+    expect((await play.untilGoal("complete")).goal?.objective).toBe("the second objective");
+  });
+
   test("the system prompt is the same, byte for byte, in every request of a goal (G14)", async () => {
     const play = await stage.play({
       root: [{ toolCalls: [task("part")] }, "Waiting.", "Read.", "Turn.", COMPLETE, "Done."],

@@ -17,6 +17,18 @@ describe("/goal", () => {
     }
   });
 
+  test.each(["stop", "Cancel", "help", "list", "edit", "why", "pause.", "clear!"])(
+    "%p is taken for a slip, never for an objective",
+    (said) => {
+      expect(parseGoalCommand(said, "goal")).toEqual({ type: "unclear", said });
+    },
+  );
+
+  test("quotes of the user's own stay", () => {
+    const objective = '"a" must equal "b"';
+    expect(parseGoalCommand(objective, "goal")).toEqual({ type: "set", objective });
+  });
+
   test("a name that completion has left in the prompt, and people typed again, is taken off", () => {
     expect(parseGoalCommand("/goal pause", "goal")).toEqual({ type: "pause" });
     expect(parseGoalCommand("/goal", "goal")).toEqual({ type: "show" });

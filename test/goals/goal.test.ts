@@ -67,7 +67,12 @@ describe("pause", () => {
   });
 
   test("changes nothing for a goal that does not run: the first reason stays", () => {
-    for (const goal of NOT_ACTIVE) expect(next(goal, PAUSE)).toBe(goal);
+    for (const goal of NOT_ACTIVE.filter(({ status }) => status !== "limited")) expect(next(goal, PAUSE)).toBe(goal);
+  });
+
+  test("takes back the wrap-up that is still owed, and nothing else from a goal that is limited", () => {
+    const limited = aGoalThatIs("limited");
+    expect(next(limited, PAUSE)).toEqual({ ...limited, wrapUp: "sent" } as never);
   });
 });
 
@@ -119,6 +124,12 @@ describe("a continuation", () => {
     const { releases } = next(goal, { type: "continued", releasedTaskIDs: ["ses_1"] }) ?? {};
     expect(releases).toEqual({ ses_1: T0 + SECOND });
   });
+});
+
+test.each([401, 403])("a provider that answers %i needs the user: the goal pauses at once", (statusCode) => {
+  const error = { name: "APIError", message: "no key", statusCode };
+  const ended: GoalEvent = { type: "turn-ended", by: "continuation", progressed: false, error };
+  expect(next(aGoal(), ended)).toMatchObject({ status: "paused", by: "error", reason: "APIError: no key" });
 });
 
 describe("failures", () => {

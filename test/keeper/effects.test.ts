@@ -74,12 +74,13 @@ interface Surroundings {
   save?: () => Promise<Saved>;
   reread?: () => Promise<void>;
   task?: Task;
+  disposed?: boolean;
 }
 
 /** Carries out one effect, and lets everything that follows run to its end. */
 async function perform(
   effect: Effect,
-  { host = {}, save, reread, task = anIdleTask() }: Surroundings = {},
+  { host = {}, save, reread, task = anIdleTask(), disposed = false }: Surroundings = {},
 ): Promise<void> {
   const perform = performer({
     host: { ...aHost(calls), ...host },
@@ -96,6 +97,7 @@ async function perform(
     },
     task: (taskID) => (taskID === task.id ? task : undefined),
     dispatch: (input) => inputs.push(input),
+    isDisposed: () => disposed,
   });
   perform(effect);
   await settle();

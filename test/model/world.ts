@@ -227,6 +227,7 @@ export class World {
       store: { save: (stored) => this.save(stored), taken: async () => undefined },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
+      isDisposed: () => false,
       dispatch: (input) => keeper.dispatch(input),
     });
     return keeper;
