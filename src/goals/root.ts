@@ -132,7 +132,16 @@ export function receiveAsk(root: Root, event: HostEvent): Root {
     case "session-idle":
     case "session-deleted":
       return withAsks(root, (ask) => ask.sessionID !== event.sessionID);
-    default:
+    case "session-seen":
+    case "session-busy":
+    case "session-retrying":
+    case "session-error":
+    case "session-compacted":
+    case "user-message":
+    case "user-text":
+    case "assistant-text":
+    case "assistant-message":
+    case "tool":
       return root;
   }
 }

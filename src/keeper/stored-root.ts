@@ -1,6 +1,7 @@
 import type { Message } from "../delivery/outbox.ts";
 import type { Goal } from "../goals/goal.ts";
-import { isEnded, isLive, type Task } from "../tasks/task.ts";
+import { base } from "../tasks/lifecycle.ts";
+import { isEnded, type Task } from "../tasks/task.ts";
 
 /** Who keeps the books of a root: a plugin instance in a process on a host. */
 export interface Owner {
@@ -53,18 +54,5 @@ export function stub(task: Task): TaskStub {
     const { text: _text, ...outcome } = task.outcome;
     return { ...task, outcome };
   }
-  if (!isLive(task)) return task;
-  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt } = task;
-  const known = {
-    id,
-    parentID,
-    rootID,
-    origin,
-    title,
-    createdAt,
-    run,
-    runner,
-    ...(interruptedAt === undefined ? {} : { interruptedAt }),
-  };
-  return { ...known, status: "queued", askAt: 0 };
+  return { ...base(task), status: "queued", askAt: 0 };
 }
