@@ -184,6 +184,25 @@ describe("a goal on the real OpenCode", () => {
     expect(systems[0]).toContain(SYSTEM_TEXT);
   });
 
+  test("a compaction in the middle of a goal, with a task at work, takes neither the goal nor the task away", async () => {
+    const gate = createGate();
+    const play = await stage.play({
+      root: [{ toolCalls: [task("patient")] }, "Waiting.", "I have read it.", COMPLETE, "Done."],
+      children: { patient: { text: "patient result", until: gate.opened } },
+    });
+    await play.goal("outlive a compaction");
+    const [first] = await play.messages();
+    const { providerID, modelID } = first?.info.role === "user" ? first.info.model : { providerID: "", modelID: "" };
+    await stage.server.client.session.summarize({ path: { id: play.id }, body: { providerID, modelID } });
+    const summary = stage.model.requests.find(({ kind, sessionID }) => kind === "summary" && sessionID === play.id);
+    expect(JSON.stringify(summary?.messages)).toContain("keep it word for word: outlive a compaction");
+    expect(await play.framed("continuation")).toEqual([]);
+    gate.open();
+    const { goal, tasks } = await play.untilGoal("complete");
+    expect(goal?.turns).toBe(1);
+    expect(tasks).toMatchObject([{ status: "completed" }]);
+  });
+
   test("a continuation keeps agent, model and variant of the user's last message (D7)", async () => {
     const play = await stage.play(["First turn.", COMPLETE, "Done."]);
     await play.goal("keep the voice", "build");
