@@ -223,6 +223,10 @@ export class RootKeeper {
     if (claim < this.claim) return;
     this.isElsewhere = true;
     this.sender.abandon();
+    if (this.currentGoal?.status === "active") {
+      const message = "The goal of this session is pursued by another OpenCode process now.";
+      this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
+    }
     this.setGoal(undefined, "moved");
   }
 
