@@ -1,26 +1,17 @@
 import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, decide, decisionDeadline, rootReasons } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline, transitionGoal } from "../goals/goal.ts";
-import {
-  closeAsks,
-  newRoot,
-  QUIETING_MS,
-  type Root,
-  receiveAsk,
-  receiveInRoot,
-  rootDeadline,
-  startTurn,
-  USER_MESSAGE_HOLDS_MS,
-} from "../goals/root.ts";
+import { type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
 import { goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
-import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
+import { isLive, type Task } from "../tasks/task.ts";
 import { compose, reminderDeadline } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import { decisionKey } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
 import { messageOf, RootSender } from "./root-sender.ts";
+import { RootSession } from "./root-session.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
 import { type Owner, type StoredRoot, stubs } from "./stored-root.ts";
 
@@ -43,7 +34,7 @@ const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrap
 
 /** The books of one root session: its goal, its outbox, and whether they are stored. Its tasks are the manager's. */
 export class RootKeeper {
-  private root: Root;
+  private readonly session: RootSession;
   private currentGoal: Goal | undefined;
   private readonly sender: RootSender;
   private readonly storage = new RootStorage();
@@ -57,12 +48,19 @@ export class RootKeeper {
     rootID: string,
     private readonly context: RootContext,
   ) {
-    this.root = newRoot(rootID, context.now());
+    this.session = new RootSession(rootID, {
+      now: context.now,
+      tasks: () => this.tasks,
+      lastSignAt: () => context.manager.signs.lastAt(rootID),
+      onGoalEvent: (event) => this.goalEvent(event),
+      onInterrupted: () => this.interruptTasks(),
+      askStatuses: context.askStatuses,
+    });
     this.sender = new RootSender({
       now: context.now,
       ids: context.ids,
       wanted: () => this.wanted(),
-      lastMessageID: () => this.root.lastMessageID,
+      lastMessageID: () => this.state.lastMessageID,
       storedID: () => this.storage.reservedID,
       onChange: (before, after) => this.outboxChanged(before, after),
       onEffect: (effect) => this.outboxEffect(effect),
@@ -70,11 +68,11 @@ export class RootKeeper {
   }
 
   get id(): string {
-    return this.root.id;
+    return this.state.id;
   }
 
   get state(): Root {
-    return this.root;
+    return this.session.state;
   }
 
   get goal(): Goal | undefined {
@@ -100,61 +98,14 @@ export class RootKeeper {
   }
 
   get decision(): Decision {
-    return decide(this.currentGoal, this.root, this.tasks, this.now, this.context.config.gate);
+    return decide(this.currentGoal, this.state, this.tasks, this.now, this.context.config.gate);
   }
 
   /** Nothing is left to keep: no goal, no task, no message, its turn is over, and no message of the user's comes. */
   get isForgettable(): boolean {
-    const { activity, presence } = this.root;
+    const { activity, presence } = this.state;
     const rests = activity.kind === "idle" && presence.kind !== "quieting";
     return !this.isInUse && rests && this.userHoldsUntil <= this.now;
-  }
-
-  /** Known before the host has stored the message, when a command puts it together. */
-  userSpeaks(): void {
-    this.endQuieting();
-    this.root = { ...this.root, presence: { kind: "awake" }, unanswered: { messageID: "", at: this.now } };
-  }
-
-  /** A host event anywhere in the tree of this root. */
-  receive(event: HostEvent, inRoot: boolean): void {
-    const before = this.root;
-    this.root = receiveAsk(before, event);
-    if (!inRoot) return;
-    this.root = receiveInRoot(this.root, event, this.now);
-    // A user who goes on writing has neither quit nor reloaded: the abort was his.
-    if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
-    if (event.type === "ask-closed" && event.rejected) {
-      this.goalEvent({ type: "pause", by: "user", reason: `you rejected a ${event.kind}` });
-    }
-    if (event.type === "assistant-message" && !event.summary) {
-      this.sender.event({ type: "answer-began", userMessageID: event.parentID });
-    }
-    if (event.type === "session-seen" && event.session.archived) {
-      this.goalEvent({ type: "pause", by: "user", reason: "the session was archived" });
-    }
-    if (event.type !== "session-idle") return;
-    if (before.activity.kind === "idle") this.idleAgain();
-    else if (before.activity.kind !== "settling") this.turnEnded();
-  }
-
-  /** Lets everything of this root whose moment has come act. */
-  clock(): void {
-    const { now } = this;
-    const { presence } = this.root;
-    if (presence.kind === "quieting" && presence.until <= now) this.confirmQuiet();
-    this.checkActivity();
-    this.sender.event({ type: "clock", rootIdle: this.root.activity.kind === "idle" });
-  }
-
-  wake(): void {
-    this.endQuieting();
-    if (this.root.presence.kind !== "awake") this.root = { ...this.root, presence: { kind: "awake" } };
-  }
-
-  /** A task has ended. */
-  sessionEnded(sessionID: string): void {
-    this.root = closeAsks(this.root, sessionID);
   }
 
   /** What the transcript says about the message that is on its way: by now it may be unwanted. */
@@ -164,9 +115,36 @@ export class RootKeeper {
     const { decision } = this;
     const maySend =
       message.kind === "task-outcome"
-        ? rootReasons(this.root, this.now).length === 0
+        ? rootReasons(this.state, this.now).length === 0
         : decision.kind === "continue" && decision.prompt === message.kind;
     this.sender.event({ type: "verified", found, maySend });
+  }
+
+  /** A host event anywhere in the tree of this root. */
+  receive(event: HostEvent, inRoot: boolean): void {
+    this.session.receive(event, inRoot);
+    if (inRoot && event.type === "assistant-message" && !event.summary) {
+      this.sender.event({ type: "answer-began", userMessageID: event.parentID });
+    }
+  }
+
+  /** Lets everything of this root whose moment has come act. */
+  clock(): void {
+    this.session.clock();
+    this.sender.event({ type: "clock", rootIdle: this.state.activity.kind === "idle" });
+  }
+
+  userSpeaks(): void {
+    this.session.userSpeaks();
+  }
+
+  wake(): void {
+    this.session.wake();
+  }
+
+  /** A task has ended. */
+  sessionEnded(sessionID: string): void {
+    this.session.ended(sessionID);
   }
 
   markDirty(): void {
@@ -198,7 +176,7 @@ export class RootKeeper {
     if (stored.reserved !== undefined)
       this.sender.event({ type: "restored", message: { ...stored.reserved, text: "" } });
     if (awake) return;
-    this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
+    this.session.sleep();
     if (stored.goal?.status !== "active") return;
     const message = `A goal sleeps in this session. Write a message or say /${this.context.config.command} resume to go on.`;
     this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
@@ -270,66 +248,20 @@ export class RootKeeper {
 
   /** Until then an unanswered message of the user's keeps the books open: what it starts may only be on its way. */
   private get userHoldsUntil(): number {
-    return this.root.unanswered === undefined ? 0 : this.root.unanswered.at + USER_MESSAGE_HOLDS_MS;
+    return this.state.unanswered === undefined ? 0 : this.state.unanswered.at + USER_MESSAGE_HOLDS_MS;
   }
 
   /** A root that is not in use has to be looked at once more, or it would never be forgotten. */
   private get forgetAt(): number {
-    const { activity, presence } = this.root;
+    const { activity, presence } = this.state;
     if (presence.kind === "quieting") return presence.until;
     return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;
   }
 
-  private turnEnded(): void {
-    const { turn, presence } = this.root;
-    this.root = { ...this.root, turn: undefined };
-    if (presence.kind === "quieting" || presence.kind === "quiet") return;
-    // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
-    if (turn === undefined) return;
-    this.goalEvent({ type: "turn-ended", ...turn });
-  }
-
-  /** Aborting an idle root publishes only another idle, right after its native children were aborted. */
-  private idleAgain(): void {
-    const since = this.now - QUIETING_MS;
-    const justAborted = this.tasks.some(
-      (task) => task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= since,
-    );
-    if (!justAborted || this.root.presence.kind !== "awake") return;
-    this.root = { ...this.root, presence: { kind: "quieting", until: this.now + QUIETING_MS } };
-  }
-
-  /** No dispose has followed the abort: it was the user, not a quit or a reload. */
-  private confirmQuiet(): void {
-    this.root = { ...this.root, presence: { kind: "quiet", since: this.now } };
-    this.interrupted();
-  }
-
-  private endQuieting(): void {
-    if (this.root.presence.kind === "quieting") this.interrupted();
-  }
-
-  private interrupted(): void {
+  private interruptTasks(): void {
     for (const task of this.tasks) {
       if (isLive(task) && task.origin !== "adopted") this.context.manager.dispatch(task.id, { type: "interrupted" });
     }
-    this.goalEvent({ type: "pause", by: "user", reason: "you interrupted" });
-  }
-
-  /** A busy or retrying that is never taken back must not hold a goal: after a silence the host is asked. */
-  private checkActivity(): void {
-    const { activity } = this.root;
-    const { now } = this;
-    if (activity.kind === "settling" && activity.until <= now) {
-      this.root = { ...this.root, activity: { kind: "idle", since: now } };
-    }
-    if (activity.kind === "retrying" && activity.until <= now) {
-      this.root = { ...this.root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
-    }
-    if (activity.kind !== "busy" || activity.askAt > now) return;
-    const heardUntil = this.context.manager.signs.lastAt(this.id) + SILENCE_MS;
-    this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
-    if (heardUntil <= now) this.context.askStatuses();
   }
 
   private setGoal(goal: Goal | undefined, event: GoalEvent["type"] | "restored" | "moved"): void {
@@ -357,7 +289,7 @@ export class RootKeeper {
         return perform({
           type: "send",
           rootID: this.id,
-          prompt: { sessionID: this.id, messageID, partID, text, voice: this.root.voice },
+          prompt: { sessionID: this.id, messageID, partID, text, voice: this.state.voice },
         });
       }
       case "verify":
@@ -368,10 +300,7 @@ export class RootKeeper {
         }
         return;
       case "started":
-        // The user has spoken since: the turn is his, and reads ours along.
-        if (this.root.lastSpokenID < message.id) {
-          this.root = startTurn(this.root, message.kind === "task-outcome" ? "report" : "continuation");
-        }
+        this.session.beginTurn(message.id, message.kind === "task-outcome" ? "report" : "continuation");
         return this.count(message);
       case "overtaken":
         return this.count(message);
@@ -406,7 +335,7 @@ export class RootKeeper {
 
   private wanted(): Message | undefined {
     if (this.isElsewhere) return undefined;
-    const { root, currentGoal: goal, decision, tasks, now } = this;
+    const { state: root, currentGoal: goal, decision, tasks, now } = this;
     return compose({ root, goal, decision, tasks, now, ids: this.context.ids });
   }
 
@@ -434,11 +363,11 @@ export class RootKeeper {
 
   private earliest(decision: Decision): number {
     return Math.min(
-      rootDeadline(this.root),
+      rootDeadline(this.state),
       goalDeadline(this.currentGoal, this.now),
       this.sender.deadline,
       decisionDeadline(decision),
-      reminderDeadline(this.root, this.tasks, this.now),
+      reminderDeadline(this.state, this.tasks, this.now),
       this.storage.deadline,
     );
   }

@@ -1,0 +1,139 @@
+import type { GoalEvent } from "../goals/goal.ts";
+import {
+  closeAsks,
+  newRoot,
+  QUIETING_MS,
+  type Root,
+  receiveAsk,
+  receiveInRoot,
+  startTurn,
+  type TurnBy,
+} from "../goals/root.ts";
+import type { HostEvent } from "../host/port.ts";
+import { SILENCE_MS, type Task } from "../tasks/task.ts";
+
+export interface SessionContext {
+  readonly now: () => number;
+  readonly tasks: () => readonly Task[];
+  /** When anything was last heard of the session. */
+  readonly lastSignAt: () => number;
+  /** What happened in the session, as far as it means something for the goal. */
+  readonly onGoalEvent: (event: GoalEvent) => void;
+  /** The user has interrupted; the goal is told apart. */
+  readonly onInterrupted: () => void;
+  readonly askStatuses: () => void;
+}
+
+/** The session of one root as the host shows it: what it does, whether anything may prompt it, and whose turn it is. */
+export class RootSession {
+  private root: Root;
+
+  constructor(
+    rootID: string,
+    private readonly context: SessionContext,
+  ) {
+    this.root = newRoot(rootID, context.now());
+  }
+
+  get state(): Root {
+    return this.root;
+  }
+
+  /** A host event anywhere in the tree of this root. */
+  receive(event: HostEvent, inRoot: boolean): void {
+    const before = this.root;
+    this.root = receiveAsk(before, event);
+    if (!inRoot) return;
+    this.root = receiveInRoot(this.root, event, this.now);
+    // A user who goes on writing has neither quit nor reloaded: the abort was his.
+    if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
+    if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
+    if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
+    if (event.type !== "session-idle") return;
+    if (before.activity.kind === "idle") this.idleAgain();
+    else if (before.activity.kind !== "settling") this.turnEnded();
+  }
+
+  /** Lets everything whose moment has come act. */
+  clock(): void {
+    const { presence } = this.root;
+    if (presence.kind === "quieting" && presence.until <= this.now) {
+      // No dispose has followed the abort: it was the user, not a quit or a reload.
+      this.root = { ...this.root, presence: { kind: "quiet", since: this.now } };
+      this.interrupted();
+    }
+    this.checkActivity();
+  }
+
+  /** Known before the host has stored the message, when a command puts it together. */
+  userSpeaks(): void {
+    this.wake();
+    this.root = { ...this.root, unanswered: { messageID: "", at: this.now } };
+  }
+
+  wake(): void {
+    if (this.root.presence.kind === "quieting") this.interrupted();
+    if (this.root.presence.kind !== "awake") this.root = { ...this.root, presence: { kind: "awake" } };
+  }
+
+  sleep(): void {
+    this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
+  }
+
+  /** A session of the tree has ended. */
+  ended(sessionID: string): void {
+    this.root = closeAsks(this.root, sessionID);
+  }
+
+  /** The turn of a message of ours begins, unless the user has spoken since: then it is his, and reads ours along. */
+  beginTurn(messageID: string, by: TurnBy): void {
+    if (this.root.lastSpokenID < messageID) this.root = startTurn(this.root, by);
+  }
+
+  private get now(): number {
+    return this.context.now();
+  }
+
+  private pause(reason: string): void {
+    this.context.onGoalEvent({ type: "pause", by: "user", reason });
+  }
+
+  private interrupted(): void {
+    this.context.onInterrupted();
+    this.pause("you interrupted");
+  }
+
+  private turnEnded(): void {
+    const { turn, presence } = this.root;
+    this.root = { ...this.root, turn: undefined };
+    if (presence.kind === "quieting" || presence.kind === "quiet") return;
+    // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
+    if (turn !== undefined) this.context.onGoalEvent({ type: "turn-ended", ...turn });
+  }
+
+  /** Aborting an idle root publishes only another idle, right after its native children were aborted. */
+  private idleAgain(): void {
+    const since = this.now - QUIETING_MS;
+    const justAborted = this.context
+      .tasks()
+      .some((task) => task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= since);
+    if (!justAborted || this.root.presence.kind !== "awake") return;
+    this.root = { ...this.root, presence: { kind: "quieting", until: this.now + QUIETING_MS } };
+  }
+
+  /** A busy or retrying that is never taken back must not hold a goal: after a silence the host is asked. */
+  private checkActivity(): void {
+    const { activity } = this.root;
+    const { now } = this;
+    if (activity.kind === "settling" && activity.until <= now) {
+      this.root = { ...this.root, activity: { kind: "idle", since: now } };
+    }
+    if (activity.kind === "retrying" && activity.until <= now) {
+      this.root = { ...this.root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
+    }
+    if (activity.kind !== "busy" || activity.askAt > now) return;
+    const heardUntil = this.context.lastSignAt() + SILENCE_MS;
+    this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
+    if (heardUntil <= now) this.context.askStatuses();
+  }
+}
