@@ -1,10 +1,11 @@
-import type { Hooks } from "@opencode-ai/plugin";
+import type { Hooks, ToolDefinition } from "@opencode-ai/plugin";
 import { escapeText, frame } from "../delivery/frame.ts";
 import { SYSTEM_TEXT } from "../goals/prompts.ts";
 import { goalState } from "../goals/words.ts";
 import type { Options } from "../options.ts";
 import { isLive } from "../tasks/task.ts";
 import { createGoal } from "../tools/create-goal.ts";
+import type { Tool } from "../tools/define.ts";
 import { getGoal } from "../tools/get-goal.ts";
 import { updateGoal } from "../tools/update-goal.ts";
 import type { EventTranslator } from "./events.ts";
@@ -54,7 +55,8 @@ export function createHooks(deps: HookDependencies): Hooks {
         const commands = config.command ?? {};
         ownsCommand = commands[options.command] === undefined;
         if (ownsCommand) {
-          const description = "Pursue a goal until it is met: /goal <objective> | pause | resume | clear";
+          const usage = `/${options.command} <objective> | status | pause | resume | clear`;
+          const description = `Pursue a goal until it is met: ${usage}`;
           config.command = { ...commands, [options.command]: { template: COMMAND_TEMPLATE, description } };
         } else {
           host.log(
@@ -66,7 +68,11 @@ export function createHooks(deps: HookDependencies): Hooks {
       }),
 
     tool: options.tools.includes("goal")
-      ? { get_goal: getGoal(deps), create_goal: createGoal(deps), update_goal: updateGoal(deps) }
+      ? {
+          get_goal: hostTool(getGoal(deps)),
+          create_goal: hostTool(createGoal(deps)),
+          update_goal: hostTool(updateGoal(deps)),
+        }
       : {},
 
     "command.execute.before": async (input, output) => {
@@ -121,6 +127,14 @@ export function createHooks(deps: HookDependencies): Hooks {
 
     dispose: () => guarded("dispose", deps.onDispose),
   };
+}
+
+/**
+ * OpenCode reads the part of a schema that zod and `zod/mini` share; the plugin package's type names the other flavour,
+ * which takes three times as long to load.
+ */
+function hostTool(tool: Tool): ToolDefinition {
+  return tool as unknown as ToolDefinition;
 }
 
 /** What may only happen once the host has started: asking it anything earlier deadlocks. */

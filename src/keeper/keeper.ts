@@ -23,20 +23,12 @@ export interface KeeperDependencies {
   readonly observe: (observation: Observation) => void;
 }
 
-/** What tools, commands and displays may read. */
-export interface KeeperView {
-  goal(rootID: string): Goal | undefined;
-  root(rootID: string): Root | undefined;
-  decision(rootID: string): Decision;
-  tasks(rootID: string): readonly Task[];
-}
-
 /**
  * The conductor: every input goes through {@link dispatch}, one at a time, to completion. It routes inputs to the
  * task manager and to the books of each root, which are pure or nearly so, and hands out their effects. It owns the
  * one alarm. It does not talk to the host: `perform` does, and answers with further inputs.
  */
-export class Keeper implements KeeperView {
+export class Keeper {
   readonly manager: BackgroundTaskManager;
   private readonly roots = new Map<string, RootKeeper>();
   private readonly mailbox: Input[] = [];

@@ -2,11 +2,11 @@ import * as z from "zod/mini";
 import { goalState } from "../goals/words.ts";
 import { record, text } from "../host/raw.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
-import { defineTool, described } from "./define.ts";
+import { described, type Tool } from "./define.ts";
 
 /** Codex's `create_goal`. A conflict is a result, so that a model does not try it again and again. */
-export function createGoal(deps: ToolDependencies) {
-  return defineTool({
+export function createGoal(deps: ToolDependencies): Tool {
+  return {
     description:
       "Set a goal that this session pursues over several turns until it is met. " +
       "Only when the user explicitly asks for a goal; never for ordinary work.",
@@ -33,5 +33,5 @@ export function createGoal(deps: ToolDependencies) {
       deps.keeper.dispatch({ type: "goal", rootID, event: { type: "set", id, objective } });
       return "The goal is set. Work towards it; you are continued turn after turn. Report with update_goal.";
     },
-  });
+  };
 }

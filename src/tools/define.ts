@@ -1,4 +1,3 @@
-import type { ToolDefinition } from "@opencode-ai/plugin";
 import type * as z from "zod/mini";
 
 export interface ToolCall {
@@ -7,19 +6,12 @@ export interface ToolCall {
   readonly agent: string;
 }
 
-interface Definition {
+/** A tool of the model. What a host makes of it is the host's business. */
+export interface Tool {
   readonly description: string;
   /** What the model is shown. OpenCode does not check arguments against it: `execute` gets whatever came. */
   readonly args: Readonly<Record<string, z.ZodMiniType>>;
   readonly execute: (args: unknown, context: ToolCall) => Promise<string>;
-}
-
-/**
- * A tool as OpenCode takes it. The schemas are made with `zod/mini`, which is a third of the load time; OpenCode reads
- * the part of them that both flavours share, while the plugin package's type names the other one.
- */
-export function defineTool(definition: Definition): ToolDefinition {
-  return definition as unknown as ToolDefinition;
 }
 
 /**

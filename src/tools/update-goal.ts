@@ -4,7 +4,7 @@ import { goalState } from "../goals/words.ts";
 import { list, type Raw, record, text } from "../host/raw.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
-import { defineTool, described } from "./define.ts";
+import { described, type Tool } from "./define.ts";
 
 const claim = z.object({
   claim: described(z.string(), "What is true now, and how you know"),
@@ -12,8 +12,8 @@ const claim = z.object({
 });
 
 /** Codex's `update_goal`: the model may complete or block. Pause, resume and limits belong to the user. */
-export function updateGoal(deps: ToolDependencies) {
-  return defineTool({
+export function updateGoal(deps: ToolDependencies): Tool {
+  return {
     description:
       'Report on the goal. status "complete" needs evidence: what is true now and how it was checked. ' +
       'status "blocked" needs the blocker: what only the user can solve.',
@@ -38,7 +38,7 @@ export function updateGoal(deps: ToolDependencies) {
           return `The goal was not changed: "status" must be "complete" or "blocked". It is ${goalState(goal)}.`;
       }
     },
-  });
+  };
 }
 
 function complete({ keeper }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {

@@ -54,7 +54,7 @@ const taskState = z.object({
   /** The moment at which something happens by itself: a look, the end of the grace period, our turn to tell. */
   until: z.optional(z.number()),
   observed: z.optional(z.enum(["alive", "idle", "aborted"])),
-  doubt: z.optional(z.enum(["idle-unfinished", "restart", "not-listed", "no-status"])),
+  doubt: z.optional(z.enum(["idle-unfinished", "restart", "no-status"])),
   /** Duration of the run. */
   ranMs: z.optional(z.number()),
   delivery: z.optional(z.enum(["not-owed", "pending", "delivered", "reconciled", "undelivered"])),

@@ -9,7 +9,6 @@ type TaskRecord = Extract<TraceRecord, { kind: "task" }>;
 const DOUBTS: Readonly<Record<NonNullable<TracedTask["doubt"]>, string>> = {
   "idle-unfinished": "it stopped without having finished",
   restart: "OpenCode was started again",
-  "not-listed": "OpenCode does not list it any more",
   "no-status": "OpenCode does not show it as working",
 };
 

@@ -85,7 +85,7 @@ function hostTold(sessionID = ROOT, messageID = "msg_5"): HostEvent {
 }
 
 function answer(parentID: string, more: Partial<Extract<HostEvent, { type: "assistant-message" }>> = {}): HostEvent {
-  const ended = { summary: false, finished: true, completedAt: T0, error: undefined };
+  const ended = { summary: false, completedAt: T0, error: undefined };
   const message = { sessionID: ROOT, messageID: "msg_a", ...ended };
   return { type: "assistant-message", parentID, ...message, ...more };
 }
