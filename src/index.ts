@@ -1,7 +1,27 @@
 /** The library. What the plugin itself is made of and other plugins may use. */
 
-export type { Answer, HostEvent, HostPort, SessionInfo, TranscriptMessage, TurnError, Voice } from "./host/port.ts";
+export type {
+  Answer,
+  HostEvent,
+  HostPort,
+  SessionInfo,
+  TranscriptMessage,
+  TranscriptPart,
+  TurnError,
+  Usage,
+  Voice,
+} from "./host/port.ts";
+export { createTaskManager, SettingsError, type TaskManagerSettings, type TaskOptions } from "./library/create.ts";
+export {
+  type Owed,
+  type TaskManager,
+  TaskNotFoundError,
+  type TaskOutput,
+  type TaskView,
+} from "./library/task-manager.ts";
 export { DEFAULT_OPTIONS, type Options, type ParsedOptions, parseOptions } from "./options.ts";
+export type { TaskChange } from "./tasks/background-task-manager.ts";
+export { LaunchError, type LaunchRequest, type ResumeRequest } from "./tasks/launcher.ts";
 export { type LookUp, lookUpTask } from "./tasks/look-up.ts";
 export { type Reading, readOutcome } from "./tasks/outcome.ts";
 export {
@@ -9,6 +29,7 @@ export {
   type EndedTask,
   isEnded,
   isLive,
+  type Launch,
   type LiveTask,
   type Origin,
   type Outcome,

@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import type { KeeperConfig } from "./keeper/config.ts";
+import { type ConcurrencyLimit, DEFAULT_CONCURRENCY } from "./tasks/slots.ts";
 
 const seconds = () => z.number().check(z.nonnegative());
 const count = () => z.int().check(z.nonnegative());
@@ -10,8 +11,8 @@ const schemas = () => ({
   auto_continue: z.boolean(),
   /** Name of the command. A command of the user's own with that name is left alone. @default "goal" */
   command: z.string().check(z.regex(/^[a-z][a-z0-9_-]*$/)),
-  /** Tool families the model gets; each costs tokens in every request. @default ["goal"] */
-  tools: z.array(z.enum(["goal"])),
+  /** Tool families the model gets; each costs tokens in every request. @default ["goal", "background"] */
+  tools: z.array(z.enum(["goal", "background"])),
   /** After a restart: go on as soon as the directory is opened, instead of sleeping until the user writes. @default false */
   resume_on_start: z.boolean(),
   /** How long a missing task may stay unobservable before its transcript settles it. @default 5 */
@@ -20,6 +21,22 @@ const schemas = () => ({
   max_task_block_seconds: seconds(),
   /** The query window of an ended task. @default 600 */
   task_cleanup_delay_seconds: seconds(),
+  /** A task we launched, with no sign of life and no tool running for this long, is cancelled. 0: never. @default 600 */
+  stale_task_seconds: seconds(),
+  /**
+   * Launched tasks running at once per model; an object sets it per "provider/model", or per "provider" for its models
+   * together. 0: no limit. @default 5
+   */
+  max_concurrent_tasks: z.union([count(), z.record(z.string().check(z.minLength(1)), count())]),
+  /** Deepest nesting of launched tasks. @default 3 */
+  max_task_depth: z.int().check(z.positive()),
+  /**
+   * Launched tasks whose resolved model matches are marked unstable: verify before relying on them. `*` and `?` as in
+   * file names, on "provider/model" or the model alone. @default ["*gemini*", "*kimi*"]
+   */
+  unstable_models: z.array(z.string()),
+  /** What the user's abort of the root does to the tasks we launched there. @default "cancel" */
+  on_interrupt: z.enum(["cancel", "keep"]),
   /** Continuations per goal before it is limited. 0: no limit. @default 25 */
   max_auto_turns: count(),
   /** Consecutive failures to get a turn going before the goal pauses. @default 3 */
@@ -38,11 +55,16 @@ const schemas = () => ({
 export interface Options {
   readonly auto_continue: boolean;
   readonly command: string;
-  readonly tools: readonly "goal"[];
+  readonly tools: readonly ("goal" | "background")[];
   readonly resume_on_start: boolean;
   readonly missing_task_grace_seconds: number;
   readonly max_task_block_seconds: number;
   readonly task_cleanup_delay_seconds: number;
+  readonly stale_task_seconds: number;
+  readonly max_concurrent_tasks: ConcurrencyLimit;
+  readonly max_task_depth: number;
+  readonly unstable_models: readonly string[];
+  readonly on_interrupt: "cancel" | "keep";
   readonly max_auto_turns: number;
   readonly max_prompt_failures: number;
   readonly no_progress_turns: number;
@@ -54,11 +76,16 @@ export interface Options {
 export const DEFAULT_OPTIONS: Options = {
   auto_continue: true,
   command: "goal",
-  tools: ["goal"],
+  tools: ["goal", "background"],
   resume_on_start: false,
   missing_task_grace_seconds: 5,
   max_task_block_seconds: 900,
   task_cleanup_delay_seconds: 600,
+  stale_task_seconds: 600,
+  max_concurrent_tasks: DEFAULT_CONCURRENCY,
+  max_task_depth: 3,
+  unstable_models: ["*gemini*", "*kimi*"],
+  on_interrupt: "cancel",
   max_auto_turns: 25,
   max_prompt_failures: 3,
   no_progress_turns: 2,
@@ -71,11 +98,16 @@ export const DEFAULT_OPTIONS: Options = {
 const EXPECTED: Readonly<Record<keyof Options, string>> = {
   auto_continue: "true or false",
   command: "a name of lower-case letters, digits, - and _",
-  tools: 'a list of "goal"',
+  tools: 'a list of "goal" and "background"',
   resume_on_start: "true or false",
   missing_task_grace_seconds: "a number of seconds, 0 or more",
   max_task_block_seconds: "a number of seconds, 0 or more",
   task_cleanup_delay_seconds: "a number of seconds, 0 or more",
+  stale_task_seconds: "a number of seconds, 0 or more",
+  max_concurrent_tasks: 'a whole number, 0 or more, or an object of such by "provider/model" or "provider"',
+  max_task_depth: "a whole number, 1 or more",
+  unstable_models: "a list of patterns of model names",
+  on_interrupt: '"cancel" or "keep"',
   max_auto_turns: "a whole number, 0 or more",
   max_prompt_failures: "a whole number, 1 or more",
   no_progress_turns: "a whole number, 0 or more",
@@ -127,6 +159,7 @@ export function keeperConfig(options: Options): KeeperConfig {
       graceMs: options.missing_task_grace_seconds * 1_000,
       cleanupDelayMs: options.task_cleanup_delay_seconds * 1_000,
       ceilingMs: options.max_task_block_seconds * 1_000,
+      staleMs: options.stale_task_seconds * 1_000,
     },
     gate: {
       autoContinue: options.auto_continue,
@@ -134,6 +167,9 @@ export function keeperConfig(options: Options): KeeperConfig {
       restrictedAgents: options.restricted_agents,
     },
     command: options.command,
+    concurrency: options.max_concurrent_tasks,
+    cancelOnInterrupt: options.on_interrupt === "cancel",
+    reportHoldMs: (options.max_task_block_seconds || DEFAULT_OPTIONS.max_task_block_seconds) * 1_000,
     limits: {
       maxAutoTurns: options.max_auto_turns,
       maxPromptFailures: options.max_prompt_failures,

@@ -30,6 +30,20 @@ describe("options", () => {
     ["missing_task_grace_seconds", -1],
     ["max_task_block_seconds", "900"],
     ["task_cleanup_delay_seconds", Number.NaN],
+    ["stale_task_seconds", -1],
+    ["max_concurrent_tasks", -1],
+    ["max_concurrent_tasks", 1.5],
+    ["max_concurrent_tasks", "5"],
+    ["max_concurrent_tasks", [5]],
+    ["max_concurrent_tasks", { anthropic: -1 }],
+    ["max_concurrent_tasks", { anthropic: 2, "openai/gpt-5": "3" }],
+    ["max_concurrent_tasks", { "": 1 }],
+    ["max_task_depth", 0],
+    ["max_task_depth", 1.5],
+    ["unstable_models", "*gemini*"],
+    ["unstable_models", [/gemini/]],
+    ["on_interrupt", "stop"],
+    ["on_interrupt", true],
     ["max_auto_turns", 2.5],
     ["max_prompt_failures", 0],
     ["no_progress_turns", -1],
@@ -52,6 +66,34 @@ describe("options", () => {
     },
   );
 
+  test.each([
+    ["tools", ["background"]],
+    ["tools", []],
+    ["stale_task_seconds", 0],
+    ["stale_task_seconds", 0.5],
+    ["max_concurrent_tasks", 0],
+    ["max_concurrent_tasks", {}],
+    ["max_concurrent_tasks", { anthropic: 2, "anthropic/opus": 1, openai: 0 }],
+    ["max_task_depth", 1],
+    ["unstable_models", []],
+    ["on_interrupt", "keep"],
+  ] satisfies [keyof Options, unknown][])("a good %s (%p) is taken as it is", (key, value) => {
+    const { options, problems } = parseOptions({ [key]: value });
+    expect(options).toEqual({ ...DEFAULT_OPTIONS, [key]: value });
+    expect(problems).toEqual([]);
+  });
+
+  test("without a wish the model gets both families of tools, and five tasks of it run at once", () => {
+    expect(DEFAULT_OPTIONS).toMatchObject({
+      tools: ["goal", "background"],
+      stale_task_seconds: 600,
+      max_concurrent_tasks: 5,
+      max_task_depth: 3,
+      unstable_models: ["*gemini*", "*kimi*"],
+      on_interrupt: "cancel",
+    });
+  });
+
   test("options that are no object are refused as a whole", () => {
     for (const wrong of [3, "x", [], true]) {
       const { options, problems } = parseOptions(wrong);
@@ -69,9 +111,13 @@ describe("options", () => {
   });
 
   test("seconds become milliseconds once, fractions included", () => {
-    const { options } = parseOptions({ missing_task_grace_seconds: 0.25, max_task_block_seconds: 2 });
+    const { options } = parseOptions({
+      missing_task_grace_seconds: 0.25,
+      max_task_block_seconds: 2,
+      stale_task_seconds: 1.5,
+    });
     expect(keeperConfig(options)).toMatchObject({
-      timing: { graceMs: 250, ceilingMs: 2_000 },
+      timing: { graceMs: 250, ceilingMs: 2_000, staleMs: 1_500 },
       gate: { maxTaskBlockMs: 2_000 },
     });
   });

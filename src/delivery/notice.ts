@@ -6,10 +6,18 @@ const OUTPUT_LENGTH = 4_000;
 const ERROR_LENGTH = 1_000;
 const LAST_WORDS_LENGTH = 300;
 
-/** What a parent is told about ended tasks: true counts first, then each task once. */
-export function outcomeNotice(tasks: readonly EndedTask[]): string {
+/** Stands at every task whose model is not to be relied on. */
+export const UNSTABLE_MARK = "(unstable model: verify)";
+
+/**
+ * What a parent is told about ended tasks: true counts first, then each task once.
+ *
+ * @param live how many of the parent's tasks still work at this moment
+ */
+export function outcomeNotice(tasks: readonly EndedTask[], live: number): string {
   if (tasks.length === 0) return "";
-  return [`Background tasks ended: ${counts(tasks)}.`, ...tasks.map(outcomeLine)].join("\n");
+  const others = live === 0 ? "" : ` ${live} still ${live === 1 ? "works" : "work"}.`;
+  return [`Background tasks ended: ${counts(tasks)}.${others}`, ...tasks.map(outcomeLine)].join("\n");
 }
 
 /** Tasks whose ceiling has passed: the agent must know that they still work, and not wait for them. */
@@ -37,15 +45,16 @@ function counts(tasks: readonly EndedTask[]): string {
 
 function outcomeLine(task: EndedTask): string {
   const { outcome } = task;
+  const named = `- ${name(task)}${task.launch?.unstable === true ? ` ${UNSTABLE_MARK}` : ""}`;
   switch (task.status) {
     case "completed":
-      return `- ${name(task)}: completed${output(outcome.text)}`;
+      return `${named}: completed${output(task)}`;
     case "failed":
-      return `- ${name(task)}: failed: ${failure(outcome)}${output(outcome.text)}`;
+      return `${named}: failed: ${failure(outcome)}${output(task)}`;
     case "cancelled":
-      return `- ${name(task)}: cancelled${because(outcome.reason)}${lastWords(outcome.text)}`;
+      return `${named}: cancelled${because(outcome.reason)}${lastWords(task)}`;
     case "lost":
-      return `- ${name(task)}: LOST${because(outcome.reason)}. It will not report any more: do not wait for it. Check what it has done and do again what is missing.${lastWords(outcome.text)}`;
+      return `${named}: LOST${because(outcome.reason)}. It will not report any more: do not wait for it. Check what it has done and do again what is missing.${lastWords(task)}`;
   }
 }
 
@@ -58,13 +67,23 @@ function failure({ error, reason }: EndedTask["outcome"]): string {
 }
 
 function because(reason: string | undefined): string {
-  return reason === undefined ? "" : ` (${escapeText(reason)})`;
+  return reason === undefined ? "" : ` (${escapeText(excerpt(reason, ERROR_LENGTH))})`;
 }
 
-function output(text: string | undefined): string {
-  return text === undefined || text === "" ? "" : `\n<output>\n${escapeText(tail(text, OUTPUT_LENGTH))}\n</output>`;
+function output(task: EndedTask): string {
+  const { text = "" } = task.outcome;
+  if (text === "") return "";
+  return `\n<output>\n${escapeText(tail(text, OUTPUT_LENGTH))}\n</output>${whole(task, OUTPUT_LENGTH)}`;
 }
 
-function lastWords(text: string | undefined): string {
-  return text === undefined || text === "" ? "" : ` Its last words: ${escapeText(excerpt(text, LAST_WORDS_LENGTH))}`;
+function lastWords(task: EndedTask): string {
+  const { text = "" } = task.outcome;
+  if (text === "") return "";
+  return ` Its last words: ${escapeText(excerpt(text, LAST_WORDS_LENGTH))}${whole(task, LAST_WORDS_LENGTH)}`;
+}
+
+/** Only who has launched a task has the tool that reads it. */
+function whole({ id, launch, outcome: { text = "" } }: EndedTask, shownLength: number): string {
+  if (launch === undefined || text.length <= shownLength) return "";
+  return `\nThe whole of it: background_output(${escapeText(JSON.stringify({ task_id: id }))})`;
 }

@@ -1,3 +1,4 @@
+import { ACCEPTS_WITHIN_MS, RESEND_AFTER_MS, STARTS_WITHIN_MS } from "../tasks/task.ts";
 import type { FrameKind } from "./frame.ts";
 
 /** A prompt of ours, complete before anything is done with it. */
@@ -70,17 +71,10 @@ export type OutboxEffect =
 
 export const EMPTY: Outbox = { state: "empty" };
 
-/** A sent message whose turn has not started by then is sent again, if the session is idle. */
-export const STARTS_WITHIN_MS = 10_000;
-/** A send that has not been answered by then counts as refused. The host adapter's own time-out is shorter. */
-export const ACCEPTS_WITHIN_MS = 15_000;
 /** An unanswered look at a restored message is repeated after this. */
 export const VERIFIES_WITHIN_MS = 5_000;
 /** So many looks without an answer, and the message is given up. */
 export const MOST_LOOKS = 6;
-/** Pauses before the sends that follow the first: three at most. */
-export const RESEND_AFTER_MS: readonly number[] = [1_000, 2_000, 4_000];
-
 /** Pure, like every transition here. An event that means nothing in the present state changes nothing. */
 export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number): Step {
   switch (event.type) {

@@ -1,6 +1,6 @@
 import type { HostEvent } from "./port.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
-import { readError, readSession, readVoice } from "./read.ts";
+import { readError, readSession, readUsage, readVoice } from "./read.ts";
 import { readTold } from "./told.ts";
 
 /** Sessions whose last user message is remembered, to tell its parts from the assistant's. */
@@ -73,6 +73,7 @@ export class EventTranslator {
       summary: info.summary === true,
       completedAt: moment(record(info.time).completed),
       error: readError(info.error),
+      usage: moment(record(info.time).completed) === undefined ? undefined : readUsage(info),
     });
   }
 

@@ -2,8 +2,12 @@ import type { Hooks, ToolDefinition } from "@opencode-ai/plugin";
 import { escapeText, frame } from "../delivery/frame.ts";
 import { SYSTEM_TEXT } from "../goals/prompts.ts";
 import { goalState } from "../goals/words.ts";
+import type { TaskManager } from "../library/task-manager.ts";
 import type { Options } from "../options.ts";
 import { isLive } from "../tasks/task.ts";
+import { backgroundCancel } from "../tools/background-cancel.ts";
+import { backgroundOutput } from "../tools/background-output.ts";
+import { backgroundTask } from "../tools/background-task.ts";
 import { createGoal } from "../tools/create-goal.ts";
 import type { Tool } from "../tools/define.ts";
 import { getGoal } from "../tools/get-goal.ts";
@@ -18,6 +22,7 @@ export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"
   /** What was wrong with the options, for the log and the user. */
   readonly problems: readonly string[];
   readonly loader: Loader;
+  readonly tasks: TaskManager;
   readonly translator: EventTranslator;
   readonly ids: HostIds;
   readonly onDispose: () => void;
@@ -67,13 +72,7 @@ export function createHooks(deps: HookDependencies): Hooks {
         afterStart(deps);
       }),
 
-    tool: options.tools.includes("goal")
-      ? {
-          get_goal: hostTool(getGoal(deps)),
-          create_goal: hostTool(createGoal(deps)),
-          update_goal: hostTool(updateGoal(deps)),
-        }
-      : {},
+    tool: tools(deps),
 
     "command.execute.before": async (input, output) => {
       if (input.command !== options.command || !ownsCommand) return;
@@ -127,6 +126,19 @@ export function createHooks(deps: HookDependencies): Hooks {
 
     dispose: () => guarded("dispose", deps.onDispose),
   };
+}
+
+/** Each family costs tokens in every request. */
+function tools(deps: HookDependencies): Record<string, ToolDefinition> {
+  const families = deps.options.tools;
+  const goal = { get_goal: getGoal, create_goal: createGoal, update_goal: updateGoal };
+  const background = {
+    background_task: backgroundTask,
+    background_output: backgroundOutput,
+    background_cancel: backgroundCancel,
+  };
+  const wanted = { ...(families.includes("goal") ? goal : {}), ...(families.includes("background") ? background : {}) };
+  return Object.fromEntries(Object.entries(wanted).map(([name, make]) => [name, hostTool(make(deps))]));
 }
 
 /**

@@ -6,6 +6,8 @@ import { ownerKey } from "./process-identity.ts";
 import { load } from "./store.ts";
 
 export interface LoaderDependencies {
+  /** The key in the metadata under which this instance keeps its books. */
+  readonly key: string;
   readonly host: Pick<HostPort, "roots" | "session" | "log">;
   readonly keeper: Keeper;
   readonly resumeOnStart: boolean;
@@ -29,7 +31,14 @@ export class Loader {
 
   constructor(private readonly deps: LoaderDependencies) {}
 
-  /** One call for all roots of the directory, never awaited by the host. */
+  /** Looks for stored roots, once the host has started: asking it anything earlier deadlocks. Never awaited by it. */
+  begin(): void {
+    this.start().catch((error: unknown) =>
+      this.deps.host.log("error", "goalkeeper: stored goals could not be loaded", { error: String(error) }),
+    );
+  }
+
+  /** One call for all roots of the directory. */
   async start(): Promise<void> {
     const roots = await this.deps.host.roots();
     if (roots.kind !== "known") {
@@ -136,7 +145,7 @@ export class Loader {
   }
 
   private read(session: SessionInfo): StoredRoot | undefined {
-    const loaded = load(session);
+    const loaded = load(session, this.deps.key);
     switch (loaded.kind) {
       case "stored":
         return loaded.stored;

@@ -1,9 +1,9 @@
 import type { PluginInput } from "@opencode-ai/plugin";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { withTimeout } from "../time/timeout.ts";
-import type { Answer, HostPort, Prompt, SessionInfo, TranscriptMessage, Voice } from "./port.ts";
+import type { AgentInfo, Answer, HostPort, NewChild, Prompt, SessionInfo, TranscriptMessage, Voice } from "./port.ts";
 import { list, record, text } from "./raw.ts";
-import { readSession, readTranscript } from "./read.ts";
+import { readAgent, readSession, readTranscript } from "./read.ts";
 
 export type Client = PluginInput["client"];
 
@@ -80,9 +80,38 @@ export class OpencodeHost implements HostPort {
     return convert(await call("session.messages", request, TRANSCRIPT_TIMEOUT_MS), readTranscript);
   }
 
+  async agents(): Promise<Answer<readonly AgentInfo[]>> {
+    const answer = await call("app.agents", () => this.client.app.agents({ query: this.query }));
+    return convert(answer, (data) => list(data).flatMap((item) => readAgent(item) ?? []));
+  }
+
+  async createChild({ parentID, title, voice, rules, metadata }: NewChild): Promise<Answer<SessionInfo>> {
+    const { agent, model, variant } = voice;
+    const chosen = model === undefined ? {} : { model: { id: model.modelID, providerID: model.providerID, variant } };
+    // The generated type knows only the first two of them.
+    const body: { parentID: string; title: string } = {
+      parentID,
+      title,
+      ...{ agent, ...chosen, permission: rules, metadata },
+    };
+    const answer = await call("session.create", () => this.client.session.create({ query: this.query, body }));
+    if (answer.kind !== "known") return answer;
+    const session = readSession(answer.value);
+    return session === undefined
+      ? { kind: "unknown", reason: "session.create answered with something else" }
+      : { kind: "known", value: session };
+  }
+
+  async abort(sessionID: string): Promise<Answer<void>> {
+    const answer = await call("session.abort", () =>
+      this.client.session.abort({ path: { id: sessionID }, query: this.query }),
+    );
+    return convert(answer, nothing);
+  }
+
   async prompt(prompt: Prompt): Promise<Answer<void>> {
     const voice = prompt.voice ?? (await this.lastVoice(prompt.sessionID));
-    const part = { id: prompt.partID, type: "text" as const, text: prompt.text, synthetic: true };
+    const part = { id: prompt.partID, type: "text" as const, text: prompt.text, synthetic: prompt.synthetic };
     const body = { messageID: prompt.messageID, ...voice, parts: [part] };
     const answer = await call("session.promptAsync", () =>
       this.client.session.promptAsync({ path: { id: prompt.sessionID }, query: this.query, body }),

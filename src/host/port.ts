@@ -25,6 +25,12 @@ export interface Voice {
   readonly variant?: string;
 }
 
+/** What model requests have cost. Tokens of all kinds are summed; a cost is in US dollars, 0 where the host knows no price. */
+export interface Usage {
+  readonly tokens: number;
+  readonly cost: number;
+}
+
 /** The host's own report of an ended background task, in the session of its parent. */
 export interface Told {
   readonly taskID: string;
@@ -32,7 +38,21 @@ export interface Told {
   readonly text: string;
 }
 
-/** One message of a transcript, reduced to what decides whether a run has finished. */
+/** A piece of a message that a person would read. */
+export type TranscriptPart =
+  | { readonly type: "text" | "reasoning"; readonly text: string }
+  | {
+      readonly type: "tool";
+      readonly tool: string;
+      readonly state: "pending" | "running" | "completed" | "error";
+      readonly title: string;
+      /** What the tool was called with, as JSON. */
+      readonly input: string;
+      /** Its output, or its error. */
+      readonly output: string;
+    };
+
+/** One message of a transcript: what decides whether a run has finished, and what there is to read. */
 export interface TranscriptMessage {
   readonly id: string;
   readonly role: "user" | "assistant";
@@ -51,6 +71,16 @@ export interface TranscriptMessage {
   /** Every text part, framed ones included: an outbox recognises its own message by the tag. */
   readonly rawText: string;
   readonly told?: Told;
+  /** In the order in which they were written; synthetic and ignored texts are left out. */
+  readonly parts: readonly TranscriptPart[];
+  readonly usage?: Usage;
+}
+
+/** The last rule that matches decides. */
+export interface PermissionRule {
+  readonly permission: string;
+  readonly pattern: string;
+  readonly action: "allow" | "ask" | "deny";
 }
 
 export interface SessionInfo {
@@ -60,6 +90,10 @@ export interface SessionInfo {
   readonly createdAt: number;
   readonly archived: boolean;
   readonly directory?: string;
+  /** Its own permission rules, which are stronger than those of any agent. */
+  readonly rules?: readonly PermissionRule[];
+  /** Of its last user message; of its creation before there was one. */
+  readonly voice?: Voice;
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
@@ -102,6 +136,8 @@ export type HostEvent =
       readonly summary: boolean;
       readonly completedAt: number | undefined;
       readonly error: TurnError | undefined;
+      /** Of this one model request; undefined until it is complete. */
+      readonly usage: Usage | undefined;
     }
   | {
       /** A tool part of a session changed. `child` is set for the host's own Task tool. */
@@ -129,15 +165,38 @@ export type HostEvent =
       readonly rejected: boolean;
     };
 
+/** An agent of the host, as far as it matters for launching one. */
+export interface AgentInfo {
+  readonly name: string;
+  readonly mode: "primary" | "subagent" | "all";
+  readonly hidden: boolean;
+  readonly model?: Voice["model"];
+  readonly variant?: string;
+  readonly rules: readonly PermissionRule[];
+}
+
+/** A child session to be made. Nothing runs in it until it is prompted. */
+export interface NewChild {
+  readonly parentID: string;
+  readonly title: string;
+  readonly voice: PromptVoice;
+  readonly rules: readonly PermissionRule[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
 /** A prompt of ours. Sending it again under the same ids is an upsert in the host, never a second message. */
 export interface Prompt {
   readonly sessionID: string;
   readonly messageID: string;
   readonly partID: string;
   readonly text: string;
-  /** Undefined: that of the last user message is read from the session. */
-  readonly voice: Voice | undefined;
+  /** Undefined: that of the last user message is read from the session. Without a model the host chooses one. */
+  readonly voice: PromptVoice | undefined;
+  /** Whether a person sees it as a message of the machine's. The prompt of a child is not: it is the child's task. */
+  readonly synthetic: boolean;
 }
+
+export type PromptVoice = Omit<Voice, "model"> & { readonly model?: Voice["model"] };
 
 export interface HostPort {
   /** Sessions that the host shows as working. A session that is not in it is idle, gone or was never started. */
@@ -148,7 +207,11 @@ export interface HostPort {
   roots(): Promise<Answer<readonly SessionInfo[]>>;
   /** The whole transcript, oldest first. */
   transcript(sessionID: string): Promise<Answer<readonly TranscriptMessage[]>>;
-  /** Stores a synthetic user message and lets the host start a turn. Resolves once the host has accepted it. */
+  agents(): Promise<Answer<readonly AgentInfo[]>>;
+  createChild(child: NewChild): Promise<Answer<SessionInfo>>;
+  /** Ends the running turn of a session. Known also when there was none. */
+  abort(sessionID: string): Promise<Answer<void>>;
+  /** Stores a user message and lets the host start a turn. Resolves once the host has accepted it. */
   prompt(prompt: Prompt): Promise<Answer<void>>;
   /** Shows a text in the session that no model reads and that starts no turn. Only for an idle session. */
   show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>>;

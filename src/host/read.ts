@@ -1,6 +1,15 @@
 /** OpenCode's sessions, messages and errors, read into our own words. */
 import { byCreation } from "../tasks/outcome.ts";
-import type { SessionInfo, TranscriptMessage, TurnError, Voice } from "./port.ts";
+import type {
+  AgentInfo,
+  PermissionRule,
+  SessionInfo,
+  TranscriptMessage,
+  TranscriptPart,
+  TurnError,
+  Usage,
+  Voice,
+} from "./port.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
 import { readTold } from "./told.ts";
 
@@ -11,15 +20,62 @@ export function readSession(value: unknown): SessionInfo | undefined {
   const time = record(info.time);
   const parentID = text(info.parentID);
   const directory = text(info.directory);
+  const { id: modelID, providerID, variant } = record(info.model);
+  const voice = readVoice({ agent: info.agent, model: { modelID, providerID, variant } });
   return {
     id,
     ...(parentID === undefined ? {} : { parentID }),
     ...(directory === undefined ? {} : { directory }),
+    ...(voice === undefined ? {} : { voice }),
     title: text(info.title) ?? "",
     createdAt: moment(time.created) ?? 0,
     archived: moment(time.archived) !== undefined,
+    ...(Array.isArray(info.permission) ? { rules: readRules(info.permission) } : {}),
     metadata: record(info.metadata),
   };
+}
+
+export function readRules(value: unknown): readonly PermissionRule[] {
+  return list(value).flatMap((item) => {
+    const { permission, pattern, action } = record(item);
+    const isAction = action === "allow" || action === "ask" || action === "deny";
+    return typeof permission === "string" && typeof pattern === "string" && isAction
+      ? [{ permission, pattern, action }]
+      : [];
+  });
+}
+
+export function readAgent(value: unknown): AgentInfo | undefined {
+  const agent = record(value);
+  const name = text(agent.name);
+  if (name === undefined) return undefined;
+  const { mode } = agent;
+  const model = readModel(agent.model);
+  const variant = text(agent.variant);
+  return {
+    name,
+    mode: mode === "primary" || mode === "subagent" ? mode : "all",
+    hidden: agent.hidden === true,
+    rules: readRules(agent.permission),
+    ...(model === undefined ? {} : { model }),
+    ...(variant === undefined ? {} : { variant }),
+  };
+}
+
+function readModel(value: unknown): Voice["model"] | undefined {
+  const { providerID, modelID } = record(value);
+  return typeof providerID === "string" && typeof modelID === "string" ? { providerID, modelID } : undefined;
+}
+
+/** Cached input is part of what was read; reasoning is part of what was written. */
+export function readUsage(value: unknown): Usage | undefined {
+  const { tokens, cost } = record(value);
+  const { input, output, reasoning, cache } = record(tokens);
+  const { read, write } = record(cache);
+  const counts = [input, output, reasoning, read, write].map((count) => (typeof count === "number" ? count : 0));
+  const sum = counts.reduce((total, count) => total + count, 0);
+  const spent = typeof cost === "number" ? cost : 0;
+  return sum === 0 && spent === 0 ? undefined : { tokens: sum, cost: spent };
 }
 
 /** The host puts a message into `error.data.message`, not into `error.message`. */
@@ -38,14 +94,12 @@ export function readError(value: unknown): TurnError | undefined {
 
 export function readVoice(message: Raw): Voice | undefined {
   const agent = text(message.agent);
-  const model = record(message.model);
-  const providerID = text(model.providerID);
-  const modelID = text(model.modelID);
-  if (agent === undefined || providerID === undefined || modelID === undefined) return undefined;
-  const variant = text(model.variant) ?? text(message.variant);
+  const model = readModel(message.model);
+  if (agent === undefined || model === undefined) return undefined;
+  const variant = text(record(message.model).variant) ?? text(message.variant);
   return {
     agent,
-    model: { providerID, modelID },
+    model,
     ...(variant === undefined || variant === "default" ? {} : { variant }),
   };
 }
@@ -69,6 +123,7 @@ function readMessage(value: unknown): readonly TranscriptMessage[] {
     finish: text(info.finish),
     error: readError(info.error),
     voice: role === "user" ? readVoice(info) : undefined,
+    usage: role === "assistant" ? readUsage(info) : undefined,
     told: role === "user" ? readTold(joined(texts.filter((part) => part.synthetic === true))) : undefined,
   };
   return [
@@ -80,7 +135,29 @@ function readMessage(value: unknown): readonly TranscriptMessage[] {
       compaction: parts.some((part) => part.type === "compaction"),
       text: joined(texts.filter((part) => part.synthetic !== true && part.ignored !== true)),
       rawText: joined(texts),
+      parts: parts.flatMap(readPart),
       ...defined(optional),
+    },
+  ];
+}
+
+function readPart(part: Raw): readonly TranscriptPart[] {
+  const { type } = part;
+  if ((type === "text" || type === "reasoning") && part.synthetic !== true && part.ignored !== true) {
+    const said = text(part.text) ?? "";
+    return said.trim() === "" ? [] : [{ type, text: said }];
+  }
+  if (type !== "tool") return [];
+  const state = record(part.state);
+  const { status } = state;
+  return [
+    {
+      type,
+      tool: text(part.tool) ?? "",
+      state: status === "completed" || status === "error" || status === "running" ? status : "pending",
+      title: text(state.title) ?? "",
+      input: JSON.stringify(state.input ?? {}),
+      output: text(state.output) ?? text(state.error) ?? "",
     },
   ];
 }

@@ -14,18 +14,23 @@ export function registry(): Registry {
   return shared[KEY];
 }
 
+/** Says that an instance lives in this process: what it runs is not orphaned. Returns its end. */
+export function enlist(instance: string): () => void {
+  const { instances } = registry();
+  instances.add(instance);
+  return () => instances.delete(instance);
+}
+
 /**
  * Claims a directory for a plugin instance. The first claim wins until it is released; a second copy must stay inert.
  *
  * @returns the release, or undefined when another instance has the directory
  */
 export function claim(directory: string, instance: string): (() => void) | undefined {
-  const { claims, instances } = registry();
+  const { claims } = registry();
   if (claims.has(directory)) return undefined;
   claims.set(directory, instance);
-  instances.add(instance);
   return () => {
-    instances.delete(instance);
     if (claims.get(directory) === instance) claims.delete(directory);
   };
 }

@@ -4,10 +4,13 @@ import type { HostPort, SessionInfo } from "./port.ts";
 import { ownerKey } from "./process-identity.ts";
 import { parseStoredRoot } from "./stored-schema.ts";
 
-/** Our key in a session's metadata. */
+/** The plugin's key in a session's metadata. A manager of another plugin has a key of its own. */
 export const METADATA_KEY = "goalkeeper";
+
 /** Where state that we cannot read is set aside: never thrown, never emptied. */
-export const SET_ASIDE_KEY = "goalkeeper_unreadable";
+export function setAsideKey(key: string): string {
+  return `${key}_unreadable`;
+}
 
 type Metadata = Readonly<Record<string, unknown>>;
 
@@ -19,8 +22,8 @@ export type Loaded =
   | { readonly kind: "stored"; readonly stored: StoredRoot };
 
 /** What a session's metadata says in our name. */
-export function load(session: Pick<SessionInfo, "id" | "metadata">): Loaded {
-  const value = session.metadata[METADATA_KEY];
+export function load(session: Pick<SessionInfo, "id" | "metadata">, key: string): Loaded {
+  const value = session.metadata[key];
   if (value === undefined) return { kind: "none" };
   const parsed = parseStoredRoot(value);
   if ("problem" in parsed) return { kind: "unreadable", problem: parsed.problem };
@@ -30,6 +33,8 @@ export function load(session: Pick<SessionInfo, "id" | "metadata">): Loaded {
 }
 
 export interface StoreDependencies {
+  /** The key in the metadata under which this instance keeps its books. */
+  readonly key: string;
   readonly host: Pick<HostPort, "session" | "writeMetadata" | "log">;
   /** Whether a task's runner is another instance that still works. */
   readonly runsElsewhere: (runner: string) => boolean;
@@ -79,17 +84,17 @@ export class Store {
     if (read.kind === "gone") return { kind: "gone" };
     if (read.kind === "unknown") return { kind: "failed", reason: read.reason };
     const { metadata } = read.value;
-    const loaded = load(read.value);
+    const loaded = load(read.value, this.deps.key);
     const current = loaded.kind === "stored" ? loaded.stored : undefined;
     const ownedElsewhere = current !== undefined && this.isTaken(current, wanted.claim);
     const stored = merge(current, wanted, ownedElsewhere, this.deps.runsElsewhere);
     if (loaded.kind === "unreadable")
       this.deps.host.log("warn", `goalkeeper: stored state of ${rootID} is set aside: ${loaded.problem}`);
     const lost = this.lost.get(rootID) ?? [];
-    const foreign = foreignKeys(metadata);
+    const foreign = foreignKeys(metadata, this.deps.key);
     const wrote = {
       ...lost.reduce(writeBack, foreign),
-      ...(loaded.kind === "unreadable" ? { [SET_ASIDE_KEY]: metadata[METADATA_KEY] } : {}),
+      ...(loaded.kind === "unreadable" ? { [setAsideKey(this.deps.key)]: metadata[this.deps.key] } : {}),
     };
     const saved = await this.write(rootID, { stored, read: foreign, wrote });
     if (saved.kind === "ok") this.found(rootID, lost);
@@ -101,7 +106,7 @@ export class Store {
     const ours = this.writing.get(rootID)?.at(-1)?.stored ?? this.written.get(rootID);
     if (ours === undefined) return undefined;
     const read = await this.deps.host.session(rootID);
-    const loaded = read.kind === "known" ? load(read.value) : undefined;
+    const loaded = read.kind === "known" ? load(read.value, this.deps.key) : undefined;
     if (loaded?.kind !== "stored" || loaded.stored.owner.instance === ours.owner.instance) return undefined;
     return this.isTaken(loaded.stored, ours.claim) ? loaded.stored.claim : undefined;
   }
@@ -110,13 +115,13 @@ export class Store {
   observe(session: Pick<SessionInfo, "id" | "metadata">): void {
     const { id } = session;
     if (!this.kept.has(id)) return;
-    const loaded = load(session);
+    const loaded = load(session, this.deps.key);
     const writes = this.writing.get(id);
     const at = writes?.findIndex(({ stored }) => loaded.kind === "stored" && isSame(stored, loaded.stored)) ?? -1;
     const landed = writes?.[at];
     if (landed !== undefined) this.landed(id, landed);
     if (writes !== undefined) this.wait(id, writes.slice(at + 1));
-    this.shown.set(id, foreignKeys(session.metadata));
+    this.shown.set(id, foreignKeys(session.metadata, this.deps.key));
     // What comes before a write of ours is overwritten by it.
     if (this.writing.has(id)) return;
     const written = this.written.get(id);
@@ -142,7 +147,7 @@ export class Store {
 
   private async write(rootID: string, write: Write): Promise<Saved> {
     this.wait(rootID, [...(this.writing.get(rootID) ?? []), write]);
-    const answer = await this.deps.host.writeMetadata(rootID, { ...write.wrote, [METADATA_KEY]: write.stored });
+    const answer = await this.deps.host.writeMetadata(rootID, { ...write.wrote, [this.deps.key]: write.stored });
     if (answer.kind === "known") return { kind: "ok" };
     this.wait(
       rootID,
@@ -213,7 +218,7 @@ export function merge(
   };
 }
 
-function foreignKeys(metadata: Metadata): Metadata {
-  const { [METADATA_KEY]: _ours, ...foreign } = metadata;
+function foreignKeys(metadata: Metadata, key: string): Metadata {
+  const { [key]: _ours, ...foreign } = metadata;
   return foreign;
 }

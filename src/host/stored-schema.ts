@@ -4,11 +4,14 @@ import type { StoredRoot } from "../keeper/stored-root.ts";
 /** Built when something stored is read for the first time: most starts of OpenCode read nothing, and pay for nothing. */
 function buildSchema() {
   const time = z.number();
+  const error = z.object({ name: z.string(), message: z.string(), statusCode: z.optional(z.number()) });
   const run = z.object({
     number: z.number(),
     startedAt: time,
     callID: z.optional(z.string()),
     promptID: z.optional(z.string()),
+    attempt: z.optional(z.number()),
+    error: z.optional(error),
   });
   const delivery = z.union([
     z.object({ state: z.literal("not-owed") }),
@@ -24,6 +27,15 @@ function buildSchema() {
     z.object({ state: z.literal("reconciled"), at: time }),
     z.object({ state: z.literal("undelivered"), at: time, reason: z.string() }),
   ]);
+  const voice = z.object({
+    agent: z.string(),
+    model: z.optional(z.object({ providerID: z.string(), modelID: z.string() })),
+    variant: z.optional(z.string()),
+  });
+  const waits = z.discriminatedUnion("for", [
+    z.object({ for: z.literal("sign"), askAt: time }),
+    z.object({ for: z.literal("slot") }),
+  ]);
   const task = {
     id: z.string(),
     parentID: z.string(),
@@ -34,11 +46,12 @@ function buildSchema() {
     run,
     runner: z.string(),
     interruptedAt: z.optional(time),
+    launch: z.optional(z.object({ voice, unstable: z.boolean() })),
   };
-  const error = z.object({ name: z.string(), message: z.string(), statusCode: z.optional(z.number()) });
-  const outcome = z.object({ error: z.optional(error), reason: z.optional(z.string()) });
+  const usage = z.object({ tokens: z.number(), cost: z.number() });
+  const outcome = z.object({ error: z.optional(error), reason: z.optional(z.string()), usage: z.optional(usage) });
   const stub = z.union([
-    z.object({ ...task, status: z.literal("queued"), askAt: time }),
+    z.object({ ...task, status: z.literal("queued"), waits }),
     z.object({
       ...task,
       status: z.enum(["completed", "failed", "cancelled", "lost"]),

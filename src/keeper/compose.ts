@@ -11,19 +11,23 @@ export interface Composition {
   readonly root: Root;
   readonly goal: Goal | undefined;
   readonly decision: Decision;
+  /** All tasks of the root. */
   readonly tasks: readonly Task[];
+  /** Those of them that the root is told about: nobody nearer to them is left. */
+  readonly addressed: readonly Task[];
   readonly now: number;
   readonly ids: { message(after: string): string; part(): string };
+  /** How long a success may wait for the tasks beside it. */
+  readonly holdMs: number;
 }
 
 /**
  * What should be said in a root now, if anything. What the outbox would tell never holds the gate: if the gate says
- * continue, every pending outcome rides in that prompt; if not, a failure, loss or foreign cancel goes out at once,
- * successes when no launched sibling still works.
+ * continue, every pending outcome rides in that prompt; if not, it is reported by itself.
  */
 export function compose(composition: Composition): Message | undefined {
-  const { root, goal, decision, tasks, now } = composition;
-  const untold = tasks.filter(isUntold);
+  const { root, goal, decision, tasks, addressed, now } = composition;
+  const untold = addressed.filter(isUntold);
   const unanswered = tasks.filter(isEnded).filter((task) => reminderAt(task, root) <= now);
   if (decision.kind === "continue" && goal !== undefined) {
     const overdue = tasks.filter(isLive).filter((task) => decision.overdueTaskIDs.includes(task.id));
@@ -31,21 +35,40 @@ export function compose(composition: Composition): Message | undefined {
       decision.prompt === "wrapup"
         ? wrapUpText(goal, goal.status === "limited" ? goal.limit : "")
         : continuationText(goal);
-    return message(composition, decision.prompt, [prompt], untold, unanswered, overdue);
+    return message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
   }
   const backedOff = goal?.status === "active" && goal.retryAt > now;
   if (backedOff || rootReasons(root, now).length > 0) return undefined;
-  const owed = untold.filter(isOursToTell);
+  const due = unanswered.length > 0 || reportAt(addressed, composition.holdMs) <= now;
+  return due ? message(composition, root.lastMessageID, "task-outcome", [], untold, unanswered, []) : undefined;
+}
+
+/** What should be said in a task whose turn has finished, about tasks of its own. */
+export function composeReport(
+  addressed: readonly Task[],
+  composition: Pick<Composition, "now" | "ids" | "holdMs">,
+): Message | undefined {
+  if (reportAt(addressed, composition.holdMs) > composition.now) return undefined;
+  return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), [], []);
+}
+
+/**
+ * When what is owed is to be reported: a failure, loss or foreign cancel at once, successes when nothing that was
+ * launched beside them still works, and not much later. `Infinity` if nothing is owed.
+ */
+export function reportAt(addressed: readonly Task[], holdMs: number): number {
+  const owed = addressed.filter(isOursToTell);
+  const [first] = owed;
+  if (first === undefined) return Number.POSITIVE_INFINITY;
   const bad = owed.some((task) => task.status !== "completed");
-  const launchedWork = tasks.some((task) => isLive(task) && task.origin === "launched");
-  const due = unanswered.length > 0 || (owed.length > 0 && (bad || !launchedWork));
-  return due ? message(composition, "task-outcome", [], untold, unanswered, []) : undefined;
+  const othersWork = addressed.some((task) => isLive(task) && task.origin === "launched");
+  return bad || !othersWork ? 0 : Math.min(...owed.map((task) => task.endedAt)) + holdMs;
 }
 
 /** The outcomes that a user's message takes along. */
 export function handOver(tasks: readonly Task[]): string | undefined {
   const untold = tasks.filter(isUntold);
-  return untold.length === 0 ? undefined : outcomeNotice(untold);
+  return untold.length === 0 ? undefined : outcomeNotice(untold, working(tasks));
 }
 
 /** When the next reminder of an unanswered outcome is due; `Infinity` if none. */
@@ -65,17 +88,17 @@ function reminderAt(task: EndedTask, root: Root): number {
 }
 
 function message(
-  { root, ids }: Composition,
+  { ids, addressed }: Pick<Composition, "ids" | "addressed">,
+  after: string,
   kind: Message["kind"],
   lines: readonly string[],
   untold: readonly EndedTask[],
   unanswered: readonly EndedTask[],
   overdue: readonly LiveTask[],
 ): Message {
-  const id = ids.message(root.lastMessageID);
-  const body = [...lines, outcomeNotice(untold), reminderNotice(unanswered), overdueNotice(overdue)].filter(
-    (part) => part !== "",
-  );
+  const id = ids.message(after);
+  const outcomes = outcomeNotice(untold, working(addressed));
+  const body = [...lines, outcomes, reminderNotice(unanswered), overdueNotice(overdue)].filter((part) => part !== "");
   return {
     id,
     partID: ids.part(),
@@ -84,4 +107,9 @@ function message(
     outcomes: [...untold, ...unanswered].map((task) => ({ taskID: task.id, run: task.run.number })),
     overdueTaskIDs: overdue.map((task) => task.id),
   };
+}
+
+/** Those that the reader knows to work: what others made is theirs. */
+function working(addressed: readonly Task[]): number {
+  return addressed.filter((task) => isLive(task) && task.origin !== "adopted").length;
 }

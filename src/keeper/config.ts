@@ -1,5 +1,6 @@
 import type { GateConfig } from "../goals/gate.ts";
 import type { GoalLimits } from "../goals/goal.ts";
+import type { ConcurrencyLimit } from "../tasks/slots.ts";
 import type { TaskTiming } from "../tasks/task.ts";
 
 /** The options, as milliseconds and by the part that uses them. */
@@ -7,6 +8,11 @@ export interface KeeperConfig {
   readonly timing: TaskTiming;
   readonly gate: GateConfig;
   readonly limits: GoalLimits;
+  readonly concurrency: ConcurrencyLimit;
+  /** Whether the user's abort of a root cancels what we launched below it. */
+  readonly cancelOnInterrupt: boolean;
+  /** How long the report of a success may wait for the tasks that were launched beside it. */
+  readonly reportHoldMs: number;
   /** Name of the command, as people have to type it. */
   readonly command: string;
 }

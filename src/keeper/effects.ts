@@ -17,6 +17,8 @@ export interface EffectDependencies {
   /** Reads a root again of which another process runs tasks. */
   readonly reread: (rootID: string) => Promise<void>;
   readonly task: (taskID: string) => Task | undefined;
+  /** The prompt that a child was made or resumed with, from its own session. */
+  readonly storedPrompt: (taskID: string, promptID: string) => Promise<Answer<string>>;
   readonly dispatch: (input: Input) => void;
   /** The next instance may have found the message unsent: sent now it would start a turn in a sleeping session. */
   readonly isDisposed: () => boolean;
@@ -32,6 +34,10 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
     switch (effect.type) {
       case "look":
         return run("looking at a task", look(effect, deps));
+      case "start":
+        return run("starting a task", start(effect, deps));
+      case "abort":
+        return run("aborting a task", abort(effect, deps));
       case "ask-statuses":
         return run(
           "asking for statuses",
@@ -68,7 +74,41 @@ async function send(
   if (isDisposed()) return;
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
   const answer = await settled(host.prompt(prompt));
-  dispatch({ type: "sent", rootID, messageID: prompt.messageID, answer });
+  dispatch({ type: "sent", rootID, sessionID: prompt.sessionID, messageID: prompt.messageID, answer });
+}
+
+type StartEffect = Extract<Effect, { type: "start" }>;
+
+async function start(effect: StartEffect, deps: EffectDependencies): Promise<void> {
+  const answer = await startTurn(effect, deps);
+  if (deps.isDisposed()) return;
+  deps.dispatch({ type: "started", taskID: effect.taskID, run: effect.run, answer });
+}
+
+async function startTurn(effect: StartEffect, deps: EffectDependencies): Promise<Answer<"sent" | "answered">> {
+  const { taskID: sessionID, promptID: messageID, voice, mayBeThere } = effect;
+  if (mayBeThere) {
+    const transcript = await settled(deps.host.transcript(sessionID));
+    if (transcript.kind !== "known") return transcript;
+    const found = find(transcript.value, messageID).kind;
+    if (found === "answered" || found === "overtaken") return { kind: "known", value: "answered" };
+  }
+  const text = effect.prompt ?? (await deps.storedPrompt(sessionID, messageID));
+  if (typeof text !== "string" && text.kind !== "known") return text;
+  if (deps.isDisposed()) return { kind: "unknown", reason: "the plugin was disposed" };
+  // The same part with the same message: sent again, it changes nothing.
+  const partID = messageID.replace(/^msg/, "prt");
+  const prompt = { messageID, partID, voice, synthetic: false, text: typeof text === "string" ? text : text.value };
+  return map(await settled(deps.host.prompt({ sessionID, ...prompt })), () => "sent");
+}
+
+/** However the abort goes, the record has ended; what the child has left behind is read. */
+async function abort({ taskID, run }: Extract<Effect, { type: "abort" }>, deps: EffectDependencies): Promise<void> {
+  const { host } = deps;
+  const answer = await settled(host.abort(taskID));
+  if (answer.kind === "unknown")
+    host.log("warn", `goalkeeper: the session of a task could not be aborted: ${answer.reason}`, { taskID });
+  if (!deps.isDisposed()) await look({ type: "look", taskID, run, scope: "transcript" }, deps);
 }
 
 async function look(effect: Extract<Effect, { type: "look" }>, deps: EffectDependencies): Promise<void> {
@@ -111,10 +151,15 @@ async function verify(
   effect: Extract<Effect, { type: "verify" }>,
   { host, dispatch }: EffectDependencies,
 ): Promise<void> {
-  const { rootID, message } = effect;
-  const transcript = await host.transcript(rootID);
+  const { rootID, sessionID, message } = effect;
+  const transcript = await host.transcript(sessionID);
   if (transcript.kind === "unknown") return;
-  dispatch({ type: "verified", rootID, found: find(transcript.kind === "known" ? transcript.value : [], message.id) });
+  dispatch({
+    type: "verified",
+    rootID,
+    sessionID,
+    found: find(transcript.kind === "known" ? transcript.value : [], message.id),
+  });
 }
 
 /** A compaction may have replayed a message under another id: the id in its tag tells that it is the same. */

@@ -3,14 +3,17 @@ import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
 import type { HostEvent } from "../host/port.ts";
 import { BackgroundTaskManager, type TaskChange } from "../tasks/background-task-manager.ts";
-import { isEnded, isUntold, SILENCE_MS, type Task } from "../tasks/task.ts";
+import { isEnded, isLive, isUntold, SILENCE_MS, type Task } from "../tasks/task.ts";
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
 import { handOver } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import type { Effect, Input, Observation } from "./messages.ts";
+import { Recovery } from "./recovery.ts";
 import { RootKeeper } from "./root-keeper.ts";
-import { type Owner, type StoredRoot, stub } from "./stored-root.ts";
+import { UNHURRIED_MS } from "./root-storage.ts";
+import { durableOf, type Owner } from "./stored-root.ts";
+import { TaskDesk } from "./task-desk.ts";
 
 export interface KeeperDependencies {
   readonly clock: Clock;
@@ -19,6 +22,8 @@ export interface KeeperDependencies {
   /** The owner as one string, as it stands in the tasks that it runs. */
   readonly runner: string;
   readonly ids: { message(after: string): string; part(): string };
+  /** Whether children that others made are tasks too. */
+  readonly adopts: boolean;
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
 }
@@ -30,6 +35,8 @@ export interface KeeperDependencies {
  */
 export class Keeper {
   readonly manager: BackgroundTaskManager;
+  private readonly desk: TaskDesk;
+  private readonly recovery: Recovery;
   private readonly roots = new Map<string, RootKeeper>();
   private readonly mailbox: Input[] = [];
   private readonly touched = new Set<string>();
@@ -45,9 +52,18 @@ export class Keeper {
       now: () => deps.clock.now(),
       timing: deps.config.timing,
       runner: deps.runner,
+      adopts: deps.adopts,
       onChange: (change) => this.taskChanged(change),
       onEffect: (effect) => (effect.type === "ask-statuses" ? this.askStatuses() : this.perform(effect)),
     });
+    const { manager } = this;
+    this.desk = new TaskDesk({
+      now: () => deps.clock.now(),
+      manager,
+      concurrency: deps.config.concurrency,
+      asleep: () => this.asleep(),
+    });
+    this.recovery = new Recovery({ manager, runner: deps.runner, open: (rootID) => this.open(rootID) });
   }
 
   /** The one way in. Inputs that are raised while one is processed wait their turn. */
@@ -59,6 +75,7 @@ export class Keeper {
     try {
       for (let next = this.mailbox.shift(); next !== undefined; next = this.mailbox.shift()) {
         this.handle(next);
+        this.desk.admitWaiting();
         this.evaluateTouched();
       }
     } finally {
@@ -88,6 +105,16 @@ export class Keeper {
     return this.manager.of(rootID);
   }
 
+  /** The root above a session, as far as the books know; the session itself otherwise. */
+  rootOf(sessionID: string): string {
+    return this.manager.get(sessionID)?.rootID ?? this.manager.tree.rootOf(sessionID) ?? sessionID;
+  }
+
+  /** The places of the tasks that wait for a slot, by id: 1 for the next one of its model. */
+  queuePositions(): ReadonlyMap<string, number> {
+    return this.desk.queuePositions();
+  }
+
   /** Whether a message of ours is on its way into a root. */
   isSending(rootID: string): boolean {
     return this.roots.get(rootID)?.isSending === true;
@@ -99,7 +126,7 @@ export class Keeper {
 
   /** What the user's message would take along now; undefined if nothing is pending or a message is on its way. */
   pendingNotice(rootID: string): string | undefined {
-    return this.isSending(rootID) ? undefined : handOver(this.manager.of(rootID));
+    return this.isSending(rootID) ? undefined : handOver(this.addressed(rootID));
   }
 
   /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */
@@ -115,10 +142,6 @@ export class Keeper {
     return { roots: this.roots.size, tasks, signs, armed: this.alarm.armed };
   }
 
-  private get runner(): string {
-    return this.deps.runner;
-  }
-
   /** Stops at once and writes nothing: what a reload interrupts is found again by the next instance. */
   dispose(): void {
     this.disposed = true;
@@ -128,7 +151,7 @@ export class Keeper {
   }
 
   private handle(input: Input): void {
-    const rootID = this.rootOf(input);
+    const rootID = this.rootOfInput(input);
     this.deps.observe({ type: "input", rootID, input });
     if (rootID !== undefined) this.touched.add(rootID);
     switch (input.type) {
@@ -143,9 +166,9 @@ export class Keeper {
       case "wake":
         return this.roots.get(input.rootID)?.wake();
       case "restored":
-        return this.restored(input);
+        return this.recovery.restored(input);
       case "reread":
-        return this.reread(input);
+        return this.recovery.reread(input);
       case "storage-repaired":
         return this.roots.get(input.rootID)?.markDirty();
       case "moved":
@@ -153,29 +176,45 @@ export class Keeper {
       case "looked":
         return this.looked(input);
       case "told-before":
-        return this.toldBefore(input);
+        return this.recovery.toldBefore(input);
       case "statuses":
         return this.statuses(input.answer);
       case "saved":
-        if (input.result.kind === "gone") return this.rootGone(input.rootID);
+        if (input.result.kind === "gone") return this.sessionGone(input.rootID);
         return this.roots.get(input.rootID)?.saved(input.revision, input.result);
       case "sent":
         return this.sent(input);
       case "verified":
-        return this.roots.get(input.rootID)?.verified(input.found);
+        return this.roots.get(input.rootID)?.verified(input.sessionID, input.found);
+      case "launched":
+        return this.desk.launched(input);
+      case "resume":
+        return this.desk.resumed(input);
+      case "cancel":
+        return this.desk.cancel(input.taskID, input.reason);
+      case "launches-stopped":
+        return this.desk.stopLaunches(input.parentID);
+      case "started":
+        return this.manager.dispatch(input.taskID, { type: "sent", run: input.run, answer: input.answer });
+      case "read":
+        return this.desk.read(input);
+      case "attached":
+        return this.manager.attach(input.taskID, input.by, input.attached);
       case "handed-over":
         return this.handedOver(input.rootID, input.messageID);
     }
   }
 
-  private rootOf(input: Input): string | undefined {
+  private rootOfInput(input: Input): string | undefined {
     switch (input.type) {
       case "host": {
         const sessionID = sessionOf(input.event);
         // The tree forgets an idle session that nobody watches, while its root may still have something to write.
-        return this.manager.tree.rootOf(sessionID) ?? (this.roots.has(sessionID) ? sessionID : undefined);
+        const known = this.manager.get(sessionID)?.rootID ?? this.manager.tree.rootOf(sessionID);
+        return known ?? (this.roots.has(sessionID) ? sessionID : undefined);
       }
       case "looked":
+      case "started":
         return this.manager.get(input.taskID)?.rootID;
       case "told-before":
         return this.manager.get(input.told.taskID)?.rootID;
@@ -193,6 +232,12 @@ export class Keeper {
       case "saved":
       case "sent":
       case "verified":
+      case "launched":
+      case "resume":
+      case "cancel":
+      case "launches-stopped":
+      case "read":
+      case "attached":
       case "handed-over":
         return input.rootID;
     }
@@ -249,60 +294,38 @@ export class Keeper {
     this.perform({ type: "ask-statuses" });
   }
 
-  private sent({ rootID, messageID, answer }: Extract<Input, { type: "sent" }>): void {
+  private sent({ rootID, sessionID, messageID, answer }: Extract<Input, { type: "sent" }>): void {
     const root = this.roots.get(rootID);
     switch (answer.kind) {
       case "known":
-        return root?.outboxEvent({ type: "accepted", messageID });
+        return root?.outboxEvent(sessionID, { type: "accepted", messageID });
       case "gone":
-        return this.rootGone(rootID);
+        return this.sessionGone(sessionID);
       case "unknown":
-        return root?.outboxEvent({ type: "refused", messageID, reason: answer.reason });
+        return root?.outboxEvent(sessionID, { type: "refused", messageID, reason: answer.reason });
     }
   }
 
   /** Its deletion was not heard. An end, not a failure: nobody is left to be told anything. */
-  private rootGone(rootID: string): void {
-    this.hostEvent({ type: "session-deleted", sessionID: rootID }, rootID);
+  private sessionGone(sessionID: string): void {
+    const rootID = this.manager.get(sessionID)?.rootID ?? sessionID;
+    this.hostEvent({ type: "session-deleted", sessionID }, rootID);
+  }
+
+  /** Roots in which nothing starts by itself. */
+  private asleep(): ReadonlySet<string> {
+    return new Set(
+      [...this.roots.values()].filter(({ state }) => state.presence.kind === "asleep").map(({ id }) => id),
+    );
+  }
+
+  private addressed(rootID: string): readonly Task[] {
+    return this.roots.get(rootID)?.addressed ?? [];
   }
 
   private handedOver(rootID: string, messageID: string): void {
-    for (const task of this.manager.of(rootID).filter(isUntold)) {
+    for (const task of this.addressed(rootID).filter(isUntold)) {
       this.manager.dispatch(task.id, { type: "delivered", run: task.run.number, sessionID: rootID, messageID });
-    }
-  }
-
-  private toldBefore({ told, messageID, run, answered }: Extract<Input, { type: "told-before" }>): void {
-    const { taskID, ended, text } = told;
-    if (this.manager.get(taskID)?.run.number !== run) return;
-    this.manager.dispatch(taskID, { type: "told", ended, text, messageID });
-    if (answered) this.manager.dispatch(taskID, { type: "reconciled", run });
-  }
-
-  private restored({ stored, awake, elsewhere }: Extract<Input, { type: "restored" }>): void {
-    const { tree } = this.manager;
-    const seen = { archived: false, metadata: {} };
-    tree.see({ id: stored.self, title: "", createdAt: 0, ...seen });
-    for (const { id, parentID, title, createdAt } of stored.tasks)
-      tree.see({ id, parentID, title, createdAt, ...seen });
-    this.manager.restore(stored.tasks);
-    this.open(stored.self).restore(stored, awake);
-    this.takeOver(stored, elsewhere);
-  }
-
-  private reread({ stored, elsewhere }: Extract<Input, { type: "reread" }>): void {
-    for (const task of stored.tasks) {
-      if (this.manager.get(task.id)?.runner !== this.runner)
-        this.manager.dispatch(task.id, { type: "reread", stored: task });
-    }
-    this.takeOver(stored, elsewhere);
-  }
-
-  /** Tasks whose process is gone are ours from now on; those of a living one stay with it. */
-  private takeOver(stored: StoredRoot, elsewhere: readonly string[]): void {
-    for (const { id } of stored.tasks) {
-      const orphaned = !elsewhere.includes(id) && this.manager.get(id)?.runner !== this.runner;
-      if (orphaned) this.manager.dispatch(id, { type: "restarted", runner: this.runner });
     }
   }
 
@@ -314,11 +337,19 @@ export class Keeper {
     this.deps.observe({ type: "task", rootID, change });
     // A record that goes opens no books: its root may be deleted.
     const root = change.after === undefined ? this.roots.get(rootID) : this.open(rootID);
-    if (durable(change.before) !== durable(change.after)) root?.markDirty();
+    if (durableOf(change.before) !== durableOf(change.after))
+      root?.markDirty(hasJustStarted(change) ? UNHURRIED_MS : 0);
     if (change.after !== undefined && isEnded(change.after)) this.roots.get(rootID)?.sessionEnded(record.id);
     const isNews = change.event !== "restored" && change.before?.status !== change.after?.status;
-    if (!isNews || change.after?.status !== "lost") return;
-    this.perform({ type: "toast", rootID, variant: "warning", message: `Background task lost: ${record.title}` });
+    if (isNews && change.after !== undefined) this.announce(change.after);
+  }
+
+  /** A person sees what went wrong. About OpenCode's own tasks that failed, OpenCode says so. */
+  private announce({ rootID, status, origin, title }: Task): void {
+    const isBad = status === "lost" || (status === "failed" && (origin === "launched" || origin === "background"));
+    if (!isBad) return;
+    const variant = status === "lost" ? "warning" : "error";
+    this.perform({ type: "toast", rootID, variant, message: `Background task ${status}: ${title}` });
   }
 
   /** After each input: ask the gate for every root that it touched. */
@@ -345,6 +376,7 @@ export class Keeper {
       ids,
       observe,
       manager: this.manager,
+      desk: this.desk,
       perform: (effect) => this.perform(effect),
       askStatuses: () => this.askStatuses(),
       nextRevision: () => ++this.revision,
@@ -360,7 +392,7 @@ export class Keeper {
 
   private rootOfEffect(effect: Effect): string | undefined {
     if (effect.type === "ask-statuses") return undefined;
-    return effect.type === "look" ? this.manager.get(effect.taskID)?.rootID : effect.rootID;
+    return "taskID" in effect ? this.manager.get(effect.taskID)?.rootID : effect.rootID;
   }
 }
 
@@ -373,6 +405,7 @@ function opensRoot(event: HostEvent): boolean {
   return event.type === "user-message" || event.type === "session-busy";
 }
 
-function durable(task: Task | undefined): string {
-  return task === undefined ? "" : JSON.stringify(stub(task));
+/** Its prompt was sent: after a crash before this is written its transcript says so. */
+function hasJustStarted({ before, after }: TaskChange): boolean {
+  return before?.status === "queued" && after !== undefined && isLive(after);
 }

@@ -3,8 +3,9 @@ import type { Found, Message } from "../delivery/outbox.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
-import type { TaskChange } from "../tasks/background-task-manager.ts";
+import type { NewTask, TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
+import type { Launch } from "../tasks/task.ts";
 import type { TaskEffect } from "../tasks/task-event.ts";
 import type { StoredRoot } from "./stored-root.ts";
 
@@ -49,8 +50,58 @@ export type Input =
     }
   | { readonly type: "statuses"; readonly answer: Answer<ReadonlyMap<string, "busy" | "retrying">> }
   | { readonly type: "saved"; readonly rootID: string; readonly revision: number; readonly result: Saved }
-  | { readonly type: "sent"; readonly rootID: string; readonly messageID: string; readonly answer: Answer<void> }
-  | { readonly type: "verified"; readonly rootID: string; readonly found: Found }
+  /** `sessionID`: the root, or a task that tasks of its own report to. */
+  | {
+      readonly type: "sent";
+      readonly rootID: string;
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly answer: Answer<void>;
+    }
+  | { readonly type: "verified"; readonly rootID: string; readonly sessionID: string; readonly found: Found }
+  /** A child session was made for a task. `stopped`: nobody wants it any more, and why. */
+  | {
+      readonly type: "launched";
+      readonly rootID: string;
+      readonly task: NewTask;
+      readonly requestedAt: number;
+      readonly stopped?: string | undefined;
+    }
+  /** An ended task goes on with another prompt. */
+  | {
+      readonly type: "resume";
+      readonly rootID: string;
+      readonly taskID: string;
+      readonly launch: Launch;
+      readonly promptID: string;
+      readonly prompt: string;
+    }
+  | { readonly type: "cancel"; readonly rootID: string; readonly taskID: string; readonly reason: string }
+  /** Tasks of this session that are still being made come too late. */
+  | { readonly type: "launches-stopped"; readonly rootID: string; readonly parentID: string }
+  | {
+      readonly type: "started";
+      readonly taskID: string;
+      readonly run: number;
+      readonly answer: Answer<"sent" | "answered">;
+    }
+  /** A tool result hands an outcome over. */
+  | {
+      readonly type: "read";
+      readonly rootID: string;
+      readonly taskID: string;
+      readonly run: number;
+      readonly sessionID: string;
+      readonly messageID: string;
+    }
+  /** Somebody waits for a task: its record stays until he lets go. `by`: the session that waits. */
+  | {
+      readonly type: "attached";
+      readonly rootID: string;
+      readonly taskID: string;
+      readonly by: string | undefined;
+      readonly attached: boolean;
+    }
   /** A user's message takes the pending outcomes along. */
   | { readonly type: "handed-over"; readonly rootID: string; readonly messageID: string };
 
@@ -58,7 +109,7 @@ export type Effect =
   | TaskEffect
   | { readonly type: "save"; readonly rootID: string; readonly revision: number; readonly stored: StoredRoot }
   | { readonly type: "send"; readonly rootID: string; readonly prompt: Prompt }
-  | { readonly type: "verify"; readonly rootID: string; readonly message: Message }
+  | { readonly type: "verify"; readonly rootID: string; readonly sessionID: string; readonly message: Message }
   | {
       readonly type: "toast";
       readonly rootID: string;

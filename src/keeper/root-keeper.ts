@@ -1,19 +1,19 @@
-import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
-import { type Decision, decide, decisionDeadline, rootReasons } from "../goals/gate.ts";
+import type { Found, OutboxEvent } from "../delivery/outbox.ts";
+import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline, transitionGoal } from "../goals/goal.ts";
 import { type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
 import { goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isLive, type Task } from "../tasks/task.ts";
-import { compose, reminderDeadline } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import { decisionKey } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
-import { messageOf, RootSender } from "./root-sender.ts";
+import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
 import { type Owner, type StoredRoot, stubs } from "./stored-root.ts";
+import { INTERRUPTED, type TaskDesk } from "./task-desk.ts";
 
 /** What the books of one root need from the keeper around them. */
 export interface RootContext {
@@ -21,6 +21,7 @@ export interface RootContext {
   readonly config: KeeperConfig;
   readonly owner: Owner;
   readonly manager: BackgroundTaskManager;
+  readonly desk: Pick<TaskDesk, "cancel" | "stopLaunches">;
   readonly ids: { message(after: string): string; part(): string };
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
@@ -32,17 +33,26 @@ export interface RootContext {
 /** Changes of a goal that a crash takes nothing away from: the transcript shows them, or they come again. */
 const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrapped-up"] satisfies GoalEvent["type"][]);
 
+interface Decided {
+  readonly goal: Goal | undefined;
+  readonly root: Root;
+  readonly tasks: readonly Task[];
+  readonly now: number;
+  readonly decision: Decision;
+}
+
 /** The books of one root session: its goal, its outbox, and whether they are stored. Its tasks are the manager's. */
 export class RootKeeper {
   private readonly session: RootSession;
   private currentGoal: Goal | undefined;
-  private readonly sender: RootSender;
+  private readonly messages: RootMessages;
   private readonly storage = new RootStorage();
   private claim = 1;
-  /** Another process keeps the books; only the tasks that run here are still ours. */
-  private isElsewhere = false;
   private lastDecision = "";
   private nextDeadline = Number.POSITIVE_INFINITY;
+  private decided: Decided | undefined;
+  /** What was evaluated last; undefined when something beside it has changed since. */
+  private evaluated: Pick<Decided, "goal" | "root" | "tasks"> | undefined;
 
   constructor(
     rootID: string,
@@ -56,14 +66,22 @@ export class RootKeeper {
       onInterrupted: () => this.interruptTasks(),
       askStatuses: context.askStatuses,
     });
-    this.sender = new RootSender({
+    this.messages = new RootMessages({
+      rootID,
       now: context.now,
+      config: context.config,
+      manager: context.manager,
       ids: context.ids,
-      wanted: () => this.wanted(),
-      lastMessageID: () => this.state.lastMessageID,
+      session: this.session,
+      goal: () => this.currentGoal,
+      decision: () => this.decision,
+      tasks: () => this.tasks,
       storedID: () => this.storage.reservedID,
-      onChange: (before, after) => this.outboxChanged(before, after),
-      onEffect: (effect) => this.outboxEffect(effect),
+      onOtherMessage: () => this.markDirty(UNHURRIED_MS),
+      onChange: () => this.changed(),
+      onGoalEvent: (event) => this.goalEvent(event),
+      perform: context.perform,
+      observe: context.observe,
     });
   }
 
@@ -85,7 +103,7 @@ export class RootKeeper {
 
   /** Whether a message of ours is on its way. */
   get isSending(): boolean {
-    return this.sender.message !== undefined;
+    return this.messages.isSending;
   }
 
   /** The earliest moment at which {@link clock} has something to do. */
@@ -97,8 +115,20 @@ export class RootKeeper {
     return this.context.manager.of(this.id);
   }
 
+  /** The tasks that the root itself is told about: nobody nearer to them is left. */
+  get addressed(): readonly Task[] {
+    return this.messages.addressed;
+  }
+
   get decision(): Decision {
-    return decide(this.currentGoal, this.state, this.tasks, this.now, this.context.config.gate);
+    const [goal, root, tasks, now] = [this.currentGoal, this.state, this.tasks, this.now];
+    // All of them are values: the same ones give the same answer, which is asked for several times per input.
+    const last = this.decided;
+    if (last !== undefined && last.goal === goal && last.root === root && last.tasks === tasks && last.now === now)
+      return last.decision;
+    const decision = decide(goal, root, tasks, now, this.context.config.gate);
+    this.decided = { goal, root, tasks, now, decision };
+    return decision;
   }
 
   /** Nothing is left to keep: no goal, no task, no message, its turn is over, and no message of the user's comes. */
@@ -108,30 +138,22 @@ export class RootKeeper {
     return !this.isInUse && rests && this.userHoldsUntil <= this.now;
   }
 
-  /** What the transcript says about the message that is on its way: by now it may be unwanted. */
-  verified(found: Found): void {
-    const { message } = this.sender;
-    if (message === undefined) return;
-    const { decision } = this;
-    const maySend =
-      message.kind === "task-outcome"
-        ? rootReasons(this.state, this.now).length === 0
-        : decision.kind === "continue" && decision.prompt === message.kind;
-    this.sender.event({ type: "verified", found, maySend });
+  verified(sessionID: string, found: Found): void {
+    this.messages.verified(sessionID, found);
   }
 
   /** A host event anywhere in the tree of this root. */
   receive(event: HostEvent, inRoot: boolean): void {
     this.session.receive(event, inRoot);
-    if (inRoot && event.type === "assistant-message" && !event.summary) {
-      this.sender.event({ type: "answer-began", userMessageID: event.parentID });
+    if (event.type === "assistant-message" && !event.summary) {
+      this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
     }
   }
 
   /** Lets everything of this root whose moment has come act. */
   clock(): void {
     this.session.clock();
-    this.sender.event({ type: "clock", rootIdle: this.state.activity.kind === "idle" });
+    this.messages.clock();
   }
 
   userSpeaks(): void {
@@ -145,10 +167,13 @@ export class RootKeeper {
   /** A task has ended. */
   sessionEnded(sessionID: string): void {
     this.session.ended(sessionID);
+    this.messages.taskEnded(sessionID);
   }
 
-  markDirty(): void {
-    this.storage.changed(this.now);
+  /** Something durable has changed, and is written after `delayMs` at the latest. */
+  markDirty(delayMs = 0): void {
+    this.changed();
+    this.storage.changed(this.now + delayMs);
   }
 
   goalEvent(event: GoalEvent): void {
@@ -162,19 +187,17 @@ export class RootKeeper {
     this.context.perform({ type: "toast", rootID: this.id, variant: done ? "success" : "warning", message });
   }
 
-  /** An answer of the host about the message that is on its way. */
-  outboxEvent(event: OutboxEvent): void {
-    this.sender.event(event);
+  /** Something about the message that is on its way into a session. */
+  outboxEvent(sessionID: string, event: OutboxEvent): void {
+    this.messages.event(sessionID, event);
   }
 
   /** Takes a stored root back. Its tasks are in the manager already. */
   restore(stored: StoredRoot, awake: boolean): void {
     this.claim = stored.claim + 1;
-    this.isElsewhere = false;
     this.setGoal(stored.goal, "restored");
     this.storage.wasRead();
-    if (stored.reserved !== undefined)
-      this.sender.event({ type: "restored", message: { ...stored.reserved, text: "" } });
+    this.messages.restore(stored);
     if (awake) return;
     this.session.sleep();
     if (stored.goal?.status !== "active") return;
@@ -185,6 +208,7 @@ export class RootKeeper {
   saved(revision: number, result: Exclude<Saved, { kind: "gone" }>): void {
     const ended = this.storage.end(revision, result, this.now);
     if (ended === undefined) return;
+    this.changed();
     switch (result.kind) {
       case "ok":
         return;
@@ -199,8 +223,7 @@ export class RootKeeper {
   moved(claim: number): void {
     // The user may be back here since.
     if (claim < this.claim) return;
-    this.isElsewhere = true;
-    this.sender.abandon();
+    this.messages.abandon();
     if (this.currentGoal?.status === "active") {
       const message = "The goal of this session is pursued by another OpenCode process now.";
       this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
@@ -210,13 +233,16 @@ export class RootKeeper {
 
   /** The session is deleted. What it was owed cannot reach anybody. */
   end(): void {
-    this.sender.event({ type: "reader-gone" });
+    this.messages.end();
     this.setGoal(undefined, "clear");
     this.context.manager.signs.unfollow(this.id);
   }
 
   /** After an input: ask the gate, say what is to be said, and write down what changed. */
   evaluate(): void {
+    const { evaluated: last, currentGoal: goal, state: root, tasks } = this;
+    const isSame = last?.goal === goal && last?.root === root && last.tasks === tasks;
+    if (isSame && this.now < this.nextDeadline) return;
     const { decision } = this;
     if (
       decision.kind === "stop" &&
@@ -231,10 +257,11 @@ export class RootKeeper {
       return this.evaluate();
     }
     this.observeDecision(decision);
-    this.sender.work(!this.storage.isFailing);
+    this.messages.work(!this.storage.isFailing);
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
+    this.evaluated = { goal: this.currentGoal, root: this.state, tasks: this.tasks };
     this.nextDeadline = this.isInUse ? this.earliest(decision) : this.forgetAt;
   }
 
@@ -258,9 +285,14 @@ export class RootKeeper {
     return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;
   }
 
+  /** OpenCode cancels what its own Task tool made. What we launched is ours to cancel, if the user wants that. */
   private interruptTasks(): void {
+    const { manager, config } = this.context;
+    if (config.cancelOnInterrupt) this.context.desk.stopLaunches(this.id, INTERRUPTED);
     for (const task of this.tasks) {
-      if (isLive(task) && task.origin !== "adopted") this.context.manager.dispatch(task.id, { type: "interrupted" });
+      if (!isLive(task) || task.origin === "adopted") continue;
+      if (task.origin !== "launched") manager.dispatch(task.id, { type: "interrupted" });
+      else if (config.cancelOnInterrupt) this.context.desk.cancel(task.id, INTERRUPTED);
     }
   }
 
@@ -268,60 +300,15 @@ export class RootKeeper {
     const before = this.currentGoal;
     if (goal === before) return;
     this.currentGoal = goal;
-    this.storage.changed(UNHURRIED.has(event) ? this.now + UNHURRIED_MS : this.now);
+    this.markDirty(UNHURRIED.has(event) ? UNHURRIED_MS : 0);
     if (goal === undefined) this.context.manager.unwatch(this.id);
     else this.context.manager.watch(this.id);
     this.context.observe({ type: "goal", rootID: this.id, before, after: goal, event });
   }
 
-  private outboxChanged(before: Outbox, after: Outbox): void {
-    const [was, is] = [messageOf(before), messageOf(after)];
-    if (was?.id !== is?.id) this.storage.changed(this.now + UNHURRIED_MS);
-    this.context.observe({ type: "outbox", rootID: this.id, state: after.state, message: is ?? was });
-  }
-
-  private outboxEffect(effect: OutboxEffect): void {
-    const { message } = effect;
-    const { manager, perform } = this.context;
-    switch (effect.type) {
-      case "send": {
-        const { id: messageID, partID, text } = message;
-        return perform({
-          type: "send",
-          rootID: this.id,
-          prompt: { sessionID: this.id, messageID, partID, text, voice: this.state.voice },
-        });
-      }
-      case "verify":
-        return perform({ type: "verify", rootID: this.id, message });
-      case "delivered":
-        for (const { taskID, run } of message.outcomes) {
-          manager.dispatch(taskID, { type: "delivered", run, sessionID: this.id, messageID: message.id });
-        }
-        return;
-      case "started":
-        this.session.beginTurn(message.id, message.kind === "task-outcome" ? "report" : "continuation");
-        return this.count(message);
-      case "overtaken":
-        return this.count(message);
-      case "given-up": {
-        const reason = `the message could not be delivered: ${effect.reason}`;
-        for (const { taskID, run } of message.outcomes) manager.dispatch(taskID, { type: "undelivered", run, reason });
-        return this.goalEvent(
-          message.kind === "wrapup" ? { type: "wrapped-up" } : { type: "prompt-failed", reason: effect.reason },
-        );
-      }
-    }
-  }
-
-  private count(message: Message): void {
-    if (message.kind === "continuation") this.goalEvent({ type: "continued", releasedTaskIDs: message.overdueTaskIDs });
-    if (message.kind === "wrapup") this.goalEvent({ type: "wrapped-up" });
-  }
-
   private saveFailed(failures: number, reason: string): void {
-    this.storage.changed(this.now);
-    this.sender.event({ type: "withdraw" });
+    this.markDirty();
+    this.messages.withdraw();
     if (failures < this.context.config.limits.maxPromptFailures) return;
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
@@ -333,20 +320,14 @@ export class RootKeeper {
     if (this.currentGoal !== undefined) this.context.observe({ type: "decision", rootID: this.id, decision });
   }
 
-  private wanted(): Message | undefined {
-    if (this.isElsewhere) return undefined;
-    const { state: root, currentGoal: goal, decision, tasks, now } = this;
-    return compose({ root, goal, decision, tasks, now, ids: this.context.ids });
-  }
-
   private save(): void {
-    const { now, sender, storage } = this;
+    const { now, messages, storage } = this;
     const wanted = this.currentGoal !== undefined || storage.isPresent || this.tasks.some(leavesFootprint);
     if (!wanted) return storage.giveUp();
-    if (sender.isWaitingForStore) storage.changed(now);
+    if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
-    const reserved = sender.reservation(this.currentGoal?.status === "active");
+    const reserved = messages.reservation(this.currentGoal?.status === "active");
     const stored: StoredRoot = {
       version: 1,
       self: this.id,
@@ -365,11 +346,15 @@ export class RootKeeper {
     return Math.min(
       rootDeadline(this.state),
       goalDeadline(this.currentGoal, this.now),
-      this.sender.deadline,
+      this.messages.deadline,
       decisionDeadline(decision),
-      reminderDeadline(this.state, this.tasks, this.now),
       this.storage.deadline,
     );
+  }
+
+  /** Something beside goal, session and tasks is other than it was evaluated. */
+  private changed(): void {
+    this.evaluated = undefined;
   }
 }
 

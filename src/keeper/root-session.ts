@@ -6,11 +6,12 @@ import {
   type Root,
   receiveAsk,
   receiveInRoot,
+  SETTLING_MS,
   startTurn,
   type TurnBy,
 } from "../goals/root.ts";
 import type { HostEvent } from "../host/port.ts";
-import { SILENCE_MS, type Task } from "../tasks/task.ts";
+import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
 
 export interface SessionContext {
   readonly now: () => number;
@@ -50,7 +51,7 @@ export class RootSession {
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
     if (event.type !== "session-idle") return;
-    if (before.activity.kind === "idle") this.idleAgain();
+    if (before.activity.kind === "idle") this.idleAgain(before.activity.since);
     else if (before.activity.kind !== "settling") this.turnEnded();
   }
 
@@ -111,14 +112,22 @@ export class RootSession {
     if (turn !== undefined) this.context.onGoalEvent({ type: "turn-ended", ...turn });
   }
 
-  /** Aborting an idle root publishes only another idle, right after its native children were aborted. */
-  private idleAgain(): void {
-    const since = this.now - QUIETING_MS;
+  /**
+   * Aborting an idle root publishes only another idle, and nothing else does that. OpenCode has aborted its own children
+   * just before; what we launched it does not touch. The second idle of a failed turn comes sooner.
+   */
+  private idleAgain(since: number): void {
+    const { now } = this;
     const justAborted = this.context
       .tasks()
-      .some((task) => task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= since);
-    if (!justAborted || this.root.presence.kind !== "awake") return;
-    this.root = { ...this.root, presence: { kind: "quieting", until: this.now + QUIETING_MS } };
+      .some(
+        (task) =>
+          task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= now - QUIETING_MS,
+      );
+    const hasLaunched = this.context.tasks().some((task) => isLive(task) && task.origin === "launched");
+    const isAbort = justAborted || (hasLaunched && now - since > SETTLING_MS);
+    if (!isAbort || this.root.presence.kind !== "awake") return;
+    this.root = { ...this.root, presence: { kind: "quieting", until: now + QUIETING_MS } };
   }
 
   /** A busy or retrying that is never taken back must not hold a goal: after a silence the host is asked. */

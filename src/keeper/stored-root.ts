@@ -48,11 +48,37 @@ export function stubs(tasks: readonly Task[]): readonly TaskStub[] {
   return kept.filter((task) => !gone.has(task));
 }
 
+/** Records are values: what was made of one is kept as long as the record. */
+const made = new WeakMap<Task, { readonly stub: TaskStub; readonly text: string }>();
+
 /** Only what a transition changes: an observation or a deadline that moves is not worth a write. */
 export function stub(task: Task): TaskStub {
+  return madeOf(task).stub;
+}
+
+/** Two records with the same text are the same in the store; "" stands for none. */
+export function durableOf(task: Task | undefined): string {
+  return task === undefined ? "" : madeOf(task).text;
+}
+
+function madeOf(task: Task) {
+  const known = made.get(task);
+  if (known !== undefined) return known;
+  const stub = newStub(task);
+  const entry = { stub, text: JSON.stringify(stub) };
+  made.set(task, entry);
+  return entry;
+}
+
+function newStub(task: Task): TaskStub {
   if (isEnded(task)) {
     const { text: _text, ...outcome } = task.outcome;
     return { ...task, outcome };
   }
-  return { ...base(task), status: "queued", askAt: 0 };
+  return { ...base(task), status: "queued", waits: isUnsent(task) ? { for: "slot" } : { for: "sign", askAt: 0 } };
+}
+
+/** After a restart it is started, once its transcript has shown that the prompt is not there. */
+export function isUnsent(task: Task): boolean {
+  return task.status === "queued" && task.waits.for !== "sign";
 }

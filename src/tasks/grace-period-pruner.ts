@@ -46,7 +46,7 @@ export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTimin
 export function settleMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Verdict {
   if (look.shown.kind === "known" && look.shown.value) return { kind: "alive" };
   const reading = look.reading.kind === "known" ? look.reading.value : undefined;
-  const text = reading === undefined ? {} : { text: reading.text };
+  const text = reading === undefined ? {} : { text: reading.text, usage: reading.usage };
   if (reading?.kind === "finished") return { kind: "ended", status: "completed", outcome: text };
   if (reading?.kind === "failed")
     return { kind: "ended", status: "failed", outcome: { ...text, error: reading.error } };

@@ -10,12 +10,13 @@ import {
   type Run,
   SILENCE_MS,
   type Task,
+  type TaskTiming,
   type TerminalStatus,
 } from "./task.ts";
 
 /** What a task keeps through all its states. */
 export function base(task: LiveTask) {
-  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt } = task;
+  const { id, parentID, rootID, origin, title, createdAt, run, runner, interruptedAt, launch } = task;
   return {
     id,
     parentID,
@@ -26,6 +27,7 @@ export function base(task: LiveTask) {
     run,
     runner,
     ...(interruptedAt === undefined ? {} : { interruptedAt }),
+    ...(launch === undefined ? {} : { launch }),
   };
 }
 
@@ -34,9 +36,16 @@ export function isNative(task: Task): boolean {
 }
 
 /** Whatever was doubted: it works. */
-export function alive(task: LiveTask, now: number): Task {
+export function alive(task: LiveTask, now: number, timing: TaskTiming): Task {
   if (task.status === "running" && task.observed.kind === "alive") return task;
-  return { ...base(task), status: "running", observed: { kind: "alive", askAt: firstAskAt(task.run, now) } };
+  const askAt = Math.min(firstAskAt(task.run, now), staleAt(task, now, timing));
+  return { ...base(task), status: "running", observed: { kind: "alive", askAt } };
+}
+
+/** When a task that we launched is given up if nothing is heard of it after `heardAt`. */
+export function staleAt(task: LiveTask, heardAt: number, timing: TaskTiming): number {
+  const isOurs = task.origin === "launched" && timing.staleMs > 0;
+  return isOurs ? heardAt + timing.staleMs : Number.POSITIVE_INFINITY;
 }
 
 function firstAskAt(run: Run, now: number): number {
@@ -52,7 +61,7 @@ export function nextRun(
 ): Task {
   const { outcome: _outcome, delivery: _delivery, endedAt: _endedAt, interruptedAt: _interrupted, ...record } = task;
   const run: Run = { number: task.run.number + 1, startedAt: now, ...how };
-  return { ...record, origin, run, status: "queued", askAt: firstAskAt(run, now) };
+  return { ...record, origin, run, status: "queued", waits: { for: "sign", askAt: firstAskAt(run, now) } };
 }
 
 /** The one way to end a task without somebody having told it: the outcome becomes pending for its reader. */

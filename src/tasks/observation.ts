@@ -1,16 +1,20 @@
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
-import { alive, base, settle } from "./lifecycle.ts";
+import { cancelled, notStarted } from "./launched-task.ts";
+import { alive, base, settle, staleAt } from "./lifecycle.ts";
 import { keep } from "./outcome.ts";
 import {
   type Delivery,
+  type EndedTask,
   HOST_TELLS_WITHIN_MS,
   isLive,
   type LiveTask,
   LOOK_AGAIN_MS,
   type MissingTask,
   QUIET_START_MS,
+  type QueuedTask,
   type RunningTask,
   SILENCE_MS,
+  STORED_WITHIN_MS,
   type Task,
   type TaskTiming,
   taskDeadline,
@@ -20,57 +24,89 @@ import type { TaskEffect, TaskEvent, Transition, TransitionContext } from "./tas
 /** What was found when the host was asked about one task. */
 export function looked(
   task: Task,
-  { look, kept }: Extract<TaskEvent, { type: "looked" }>,
-  now: number,
-  timing: TaskTiming,
-): Task {
+  event: Extract<TaskEvent, { type: "looked" }>,
+  context: TransitionContext,
+): Transition {
+  const { now } = context;
   switch (task.status) {
     case "queued":
-      return task;
+      return only(task);
     case "running":
-      return task.observed.kind === "alive" ? task : lookedAtIdle(task, look, now, timing);
+      if (task.observed.kind !== "idle" && task.observed.kind !== "aborted") return only(task);
+      return lookedAtIdle({ ...task, observed: task.observed }, event.look, context);
     case "missing":
-      return lookedAtMissing(task, look, kept, now, timing);
+      if (hasNotBegun(task, event.look)) return notStarted(task, undefined, now);
+      return only(lookedAtMissing(task, event, context));
     case "completed":
     case "failed":
     case "cancelled":
-    case "lost": {
-      // Found again after a restart: stored state holds no text, the child's transcript does.
-      if (task.outcome.text !== undefined || look.reading.kind !== "known") return task;
-      const delivery: Delivery =
-        task.delivery.state === "pending" ? { state: "pending", teller: "goalkeeper" } : task.delivery;
-      return { ...task, outcome: { ...task.outcome, text: look.reading.value.text }, delivery };
+    case "lost":
+      return only(lookedAtEnded(task, event.look));
+  }
+}
+
+/** Stored state holds no text, and a task that we cancel is not read before: the child's transcript has it. */
+function lookedAtEnded(task: EndedTask, look: Look): Task {
+  const isRead = task.outcome.text !== undefined && task.status !== "cancelled";
+  if (isRead || look.reading.kind !== "known") return task;
+  const { text, usage } = look.reading.value;
+  const delivery: Delivery =
+    task.delivery.state === "pending" ? { state: "pending", teller: "goalkeeper" } : task.delivery;
+  const kept = text === "" ? task.outcome.text : text;
+  return { ...task, outcome: { ...task.outcome, ...(kept === undefined ? {} : { text: kept }), usage }, delivery };
+}
+
+/** The host has our prompt, or not even that, and no turn began: the wake-up got lost. */
+function hasNotBegun(task: LiveTask, { reading, shown }: Look): boolean {
+  const isOurs = task.origin === "launched" && task.run.attempt !== undefined;
+  if (!isOurs || reading.kind !== "known" || reading.value.kind !== "unfinished" || reading.value.begun) return false;
+  return !(shown.kind === "known" && shown.value);
+}
+
+type IdleTask = RunningTask & { readonly observed: { readonly kind: "idle" | "aborted" } };
+
+function lookedAtIdle(task: IdleTask, look: Look, context: TransitionContext): Transition {
+  const { now, timing } = context;
+  if (look.reading.kind !== "known") return only(doubt(task, "idle-unfinished", now, timing));
+  const reading = look.reading.value;
+  const { text, usage } = reading;
+  switch (reading.kind) {
+    case "finished":
+      if (context.hasOwnWork()) return only({ ...task, observed: { kind: "awaits-own", since: now } });
+      return only(settle(task, "completed", { text, usage }, now));
+    case "failed":
+      return only(settle(task, "failed", { text, usage, error: reading.error }, now));
+    case "aborted":
+      return only(settle(task, "cancelled", { text, usage, reason: "it was aborted" }, now));
+    case "unfinished": {
+      // How a turn ended is stored some tens of milliseconds after the first idle.
+      const storedBy = task.observed.since + STORED_WITHIN_MS;
+      if (now < storedBy) return only({ ...task, observed: { ...task.observed, lookAt: storedBy } });
+      if (hasNotBegun(task, look)) return notStarted(task, undefined, now);
+      return only(doubt(task, "idle-unfinished", now, timing));
     }
   }
 }
 
-function lookedAtIdle(task: RunningTask, look: Look, now: number, timing: TaskTiming): Task {
-  if (look.reading.kind !== "known") return doubt(task, "idle-unfinished", now, timing);
-  const reading = look.reading.value;
-  switch (reading.kind) {
-    case "finished":
-      return settle(task, "completed", { text: reading.text }, now);
-    case "failed":
-      return settle(task, "failed", { text: reading.text, error: reading.error }, now);
-    case "aborted":
-      return settle(task, "cancelled", { text: reading.text, reason: "it was aborted" }, now);
-    case "unfinished":
-      return doubt(task, "idle-unfinished", now, timing);
-  }
+/** Nothing of its own will wake it any more: what its transcript says is its result. */
+export function ownWorkOver(task: Task, now: number): Task {
+  if (task.status !== "running" || task.observed.kind !== "awaits-own") return task;
+  return { ...task, observed: { kind: "idle", since: task.observed.since, lookAt: now } };
 }
 
 function lookedAtMissing(
   task: MissingTask,
-  look: Look,
-  kept: string | undefined,
-  now: number,
-  timing: TaskTiming,
+  { look, kept }: Extract<TaskEvent, { type: "looked" }>,
+  { now, timing, hasOwnWork }: TransitionContext,
 ): Task {
   const verdict = settleMissing(task, look, now, timing);
   switch (verdict.kind) {
     case "alive":
-      return alive(task, now);
+      return alive(task, now, timing);
     case "ended":
+      // After a restart nothing of its own wakes it any more.
+      if (verdict.status === "completed" && task.doubt !== "restart" && hasOwnWork())
+        return { ...base(task), status: "running", observed: { kind: "awaits-own", since: now } };
       // Without a transcript the last text that was seen is all there is.
       return settle(
         task,
@@ -88,11 +124,12 @@ export function statusRead(task: Task, shown: boolean, now: number, timing: Task
   switch (task.status) {
     case "queued":
     case "running":
-      if (shown) return alive(task, now);
+      if (task.status === "queued" && task.waits.for !== "sign") return task;
+      if (shown) return alive(task, now, timing);
       if (task.status === "running" && task.observed.kind !== "alive") return task;
       return now < task.run.startedAt + QUIET_START_MS ? task : doubt(task, "no-status", now, timing);
     case "missing":
-      return shown ? alive(task, now) : task;
+      return shown ? alive(task, now, timing) : task;
     case "completed":
     case "failed":
     case "cancelled":
@@ -102,10 +139,18 @@ export function statusRead(task: Task, shown: boolean, now: number, timing: Task
 }
 
 /** The process that ran it is gone. */
-export function restarted(task: Task, runner: string, now: number, timing: TaskTiming): Transition {
+export function restarted(
+  task: Task,
+  { runner, waits }: Extract<TaskEvent, { type: "restarted" }>,
+  now: number,
+  timing: TaskTiming,
+): Transition {
   const ours: Task = { ...task, runner };
-  if (isLive(ours)) return { task: doubt(ours, "restart", now, timing), effects: [] };
-  if (ours.delivery.state !== "pending") return { task: ours, effects: [] };
+  if (isLive(ours)) {
+    if (waits) return only({ ...base(ours), status: "queued", waits: { for: "slot" } });
+    return only(doubt(ours, "restart", now, timing));
+  }
+  if (ours.delivery.state !== "pending") return only(ours);
   // Stored state holds no text: the child's transcript does. What the host had told stands in the parent's. It is ours
   // to tell once both have been read.
   const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
@@ -113,22 +158,15 @@ export function restarted(task: Task, runner: string, now: number, timing: TaskT
 }
 
 /** A deadline of the task has come. */
-export function due(task: Task, { now, lastSignAt, runsElsewhere }: TransitionContext): Transition {
-  if (taskDeadline(task) > now) return { task, effects: [] };
-  if (runsElsewhere && isLive(task)) return deferred(task, now);
+export function due(task: Task, context: TransitionContext): Transition {
+  const { now } = context;
+  if (taskDeadline(task) > now) return only(task);
+  if (context.runsElsewhere && isLive(task)) return deferred(task, now);
   switch (task.status) {
     case "queued":
-    case "running": {
-      if (task.status === "running" && task.observed.kind !== "alive") {
-        const observed = { ...task.observed, lookAt: now + LOOK_AGAIN_MS };
-        return { task: { ...task, observed }, effects: [lookAt(task, "transcript")] };
-      }
-      const heardRecently = lastSignAt + SILENCE_MS > now;
-      const askAt = heardRecently ? lastSignAt + SILENCE_MS : now + SILENCE_MS;
-      const asked: Task =
-        task.status === "queued" ? { ...task, askAt } : { ...task, observed: { kind: "alive", askAt } };
-      return { task: asked, effects: heardRecently ? [] : [{ type: "ask-statuses" }] };
-    }
+      return queuedDue(task, context);
+    case "running":
+      return runningDue(task, context);
     case "missing":
       return {
         task: { ...task, lookAt: now + LOOK_AGAIN_MS, looks: task.looks + 1 },
@@ -138,15 +176,68 @@ export function due(task: Task, { now, lastSignAt, runsElsewhere }: TransitionCo
     case "failed":
     case "cancelled":
     case "lost":
-      return { task: { ...task, delivery: { state: "pending", teller: "goalkeeper" } }, effects: [] };
+      return only({ ...task, delivery: { state: "pending", teller: "goalkeeper" } });
   }
 }
 
+function queuedDue(task: QueuedTask, { now, lastSignAt }: TransitionContext): Transition {
+  const { waits } = task;
+  switch (waits.for) {
+    case "slot":
+      return only(task);
+    case "turn":
+      return notStarted(task, waits.prompt, now);
+    case "sign":
+      return asked(now, lastSignAt, (askAt) => ({ ...task, waits: { for: "sign", askAt } }));
+  }
+}
+
+function runningDue(task: RunningTask, context: TransitionContext): Transition {
+  const { now, lastSignAt, timing, toolRuns } = context;
+  const { observed } = task;
+  switch (observed.kind) {
+    case "awaits-own":
+      return only(task);
+    case "idle":
+    case "aborted":
+      return {
+        task: { ...task, observed: { ...observed, lookAt: now + LOOK_AGAIN_MS } },
+        effects: [lookAt(task, "transcript")],
+      };
+    case "alive": {
+      // Never by age alone: a tool may work for hours and say nothing.
+      const givenUpAt = toolRuns ? Number.POSITIVE_INFINITY : staleAt(task, lastSignAt, timing);
+      if (givenUpAt <= now) return stale(task, context);
+      return asked(now, lastSignAt, (askAt) => ({
+        ...task,
+        observed: { kind: "alive", askAt: Math.min(askAt, givenUpAt) },
+      }));
+    }
+  }
+}
+
+function stale(task: RunningTask, { now, lastSignAt }: TransitionContext): Transition {
+  const reason = `nothing was heard of it for ${Math.round((now - lastSignAt) / 1_000)} seconds`;
+  return cancelled(task, { type: "cancel", reason, text: undefined }, now);
+}
+
+/** After a silence the host is asked for its statuses; one that was broken meanwhile only moves the deadline. */
+function asked(now: number, lastSignAt: number, until: (askAt: number) => Task): Transition {
+  const heardRecently = lastSignAt + SILENCE_MS > now;
+  return heardRecently
+    ? only(until(lastSignAt + SILENCE_MS))
+    : { task: until(now + SILENCE_MS), effects: [{ type: "ask-statuses" }] };
+}
+
 function deferred(task: LiveTask, now: number): Transition {
-  const waiting: Task = { ...base(task), status: "queued", askAt: now + SILENCE_MS };
+  const waiting: Task = { ...base(task), status: "queued", waits: { for: "sign", askAt: now + SILENCE_MS } };
   return { task: waiting, effects: [{ type: "reread", rootID: task.rootID }] };
 }
 
 function lookAt(task: Task, scope: "transcript" | "everything"): TaskEffect {
   return { type: "look", taskID: task.id, run: task.run.number, scope };
+}
+
+function only(task: Task): Transition {
+  return { task, effects: [] };
 }

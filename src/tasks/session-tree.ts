@@ -18,7 +18,7 @@ interface Seen {
 }
 
 /** Longer chains are taken for a cycle in the host's data. */
-const DEEPEST_CHAIN = 64;
+export const DEEPEST_CHAIN = 64;
 
 /**
  * Who is whose child. Status events carry no parent, so it is learned from `session.created` and `session.updated`.

@@ -1,14 +1,27 @@
+import type { Answer, PromptVoice, TurnError } from "../host/port.ts";
 import type { Look } from "./grace-period-pruner.ts";
-import type { Task, TaskTiming } from "./task.ts";
+import type { Launch, Task, TaskTiming } from "./task.ts";
 
 /** Everything that can happen to a task. */
 export type TaskEvent =
   | { readonly type: "busy" }
   | { readonly type: "idle" }
+  /** An error was published in the child, which proves no end. */
+  | { readonly type: "errored"; readonly error: TurnError }
   /** The child's turn was aborted; who did it is not known yet. */
   | { readonly type: "aborted" }
   /** A user message was stored in the child. */
   | { readonly type: "prompted"; readonly promptID: string }
+  /** A slot is free for it. */
+  | { readonly type: "admitted" }
+  /** What became of the prompt: the host has it, or an answer to it was found already. */
+  | { readonly type: "sent"; readonly run: number; readonly answer: Answer<"sent" | "answered"> }
+  /** Its reader, its user or its parent's end wants it gone. `text` as for `deleted`. */
+  | { readonly type: "cancel"; readonly reason: string; readonly text: string | undefined }
+  /** Its reader wants more of it. */
+  | { readonly type: "resume"; readonly launch: Launch; readonly promptID: string; readonly prompt: string }
+  /** The last of its own tasks has ended, or was told to it. */
+  | { readonly type: "own-work-over" }
   /** `text` is the last completed text seen of the child: the session is gone, the record keeps it. */
   | { readonly type: "deleted"; readonly text: string | undefined }
   /** The host's own message about the end of a background task was stored in the parent. */
@@ -28,11 +41,20 @@ export type TaskEvent =
   | { readonly type: "status-read"; readonly shown: boolean }
   /** The user aborted the root. */
   | { readonly type: "interrupted" }
-  /** Found again in stored state whose process is gone. */
-  | { readonly type: "restarted"; readonly runner: string }
+  /** Found again in stored state whose process is gone. `waits`: its prompt had not been sent by then. */
+  | { readonly type: "restarted"; readonly runner: string; readonly waits: boolean }
   /** What the process that runs it has written down since. */
   | { readonly type: "reread"; readonly stored: Task }
-  | { readonly type: "delivered"; readonly run: number; readonly sessionID: string; readonly messageID: string }
+  /** `byTurn`: a tool call of the turn that runs there has the outcome as its result. */
+  | {
+      readonly type: "delivered";
+      readonly run: number;
+      readonly sessionID: string;
+      readonly messageID: string;
+      readonly byTurn?: boolean;
+    }
+  /** The task that it was delivered to has ended without an answer: somebody above has to hear of it. */
+  | { readonly type: "reader-ended" }
   | { readonly type: "reconciled"; readonly run: number }
   | { readonly type: "undelivered"; readonly run: number; readonly reason: string }
   | { readonly type: "clock" };
@@ -45,6 +67,18 @@ export type TaskEffect =
       readonly scope: "transcript" | "everything";
     }
   | { readonly type: "ask-statuses" }
+  /** Sends its prompt, after a look at the transcript if it may be there already. Without `prompt` its session has it. */
+  | {
+      readonly type: "start";
+      readonly taskID: string;
+      readonly run: number;
+      readonly promptID: string;
+      readonly prompt: string | undefined;
+      readonly voice: PromptVoice;
+      readonly mayBeThere: boolean;
+    }
+  /** Ends its turn, and reads what it has left behind. */
+  | { readonly type: "abort"; readonly taskID: string; readonly run: number }
   /** Another process runs it: only the stored state can say how it goes. */
   | { readonly type: "reread"; readonly rootID: string };
 
@@ -60,4 +94,8 @@ export interface TransitionContext {
   readonly lastSignAt: number;
   /** Another living process runs it, and only that one settles it. */
   readonly runsElsewhere: boolean;
+  /** A tool call of the child runs. */
+  readonly toolRuns: boolean;
+  /** Tasks of its own are live, or still to be told to it. Asked for when its turn has finished. */
+  readonly hasOwnWork: () => boolean;
 }

@@ -1,15 +1,19 @@
+import { abort, admitted, cancelled, errored, isUnwanted, resumed, sent } from "./launched-task.ts";
 import { alive, base, deliver, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { onTool, told } from "./native-task.ts";
-import { due, looked, restarted, statusRead } from "./observation.ts";
+import { due, looked, ownWorkOver, restarted, statusRead } from "./observation.ts";
 import { keep } from "./outcome.ts";
 import {
   HOST_TELLS_WITHIN_MS,
   isEnded,
   isLive,
+  isSeated,
+  isWaiting,
   type LiveTask,
   type Outcome,
   STORED_WITHIN_MS,
   type Task,
+  type TaskTiming,
 } from "./task.ts";
 import type { TaskEvent, Transition, TransitionContext } from "./task-event.ts";
 
@@ -21,27 +25,39 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
   const { now, timing } = context;
   switch (event.type) {
     case "busy":
-      return only(isLive(task) ? alive(task, now) : task);
+      return busy(task, now, timing);
     case "idle":
-      return only(isLive(task) ? idle(task, now) : task);
+      return only(isLive(task) && !waitsForUs(task) ? idle(task, now) : task);
     case "aborted":
-      return only(isLive(task) ? aborted(task, now) : task);
+      return only(isLive(task) && !waitsForUs(task) ? aborted(task, now) : task);
+    case "errored":
+      return only(isLive(task) ? errored(task, event.error, now) : task);
     case "prompted":
-      return only(prompted(task, event.promptID, now));
+      return only(prompted(task, event.promptID, now, timing));
+    case "admitted":
+      return admitted(task, now);
+    case "sent":
+      return sent(task, event, now, timing);
+    case "cancel":
+      return cancelled(task, event, now);
+    case "resume":
+      return only(resumed(task, event, now));
+    case "own-work-over":
+      return only(ownWorkOver(task, now));
     case "deleted":
-      return only(deleted(task, event.text, now));
+      return { task: deleted(task, event.text, now), effects: isSeated(task) ? [abort(task)] : [] };
     case "told":
       return only(told(task, event, now));
     case "tool":
       return only(onTool(task, event, now));
     case "looked":
-      return only(event.run === task.run.number ? looked(task, event, now, timing) : task);
+      return event.run === task.run.number ? looked(task, event, context) : only(task);
     case "status-read":
       return only(statusRead(task, event.shown, now, timing));
     case "interrupted":
       return only(isLive(task) ? { ...task, interruptedAt: now } : task);
     case "restarted":
-      return restarted(task, event.runner, now, timing);
+      return restarted(task, event, now, timing);
     case "reread":
       return only(isLive(task) && isEnded(event.stored) ? event.stored : task);
     case "delivered":
@@ -51,9 +67,11 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
           sessionID: event.sessionID,
           messageID: event.messageID,
           at: now,
-          byTurn: false,
+          byTurn: event.byTurn ?? false,
         }),
       );
+    case "reader-ended":
+      return only(deliver(task, task.run.number, ["delivered"], { state: "pending", teller: "goalkeeper" }));
     case "reconciled":
       return only(reconcile(task, event.run));
     case "undelivered":
@@ -63,6 +81,11 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "clock":
       return due(task, context);
   }
+}
+
+function busy(task: Task, now: number, timing: TaskTiming): Transition {
+  if (isLive(task)) return only(isWaiting(task) ? task : alive(task, now, timing));
+  return { task, effects: isUnwanted(task, now) ? [abort(task)] : [] };
 }
 
 function only(task: Task): Transition {
@@ -77,12 +100,25 @@ function deleted(task: Task, text: string | undefined, now: number): Task {
   return { ...task, outcome: { ...task.outcome, ...kept } };
 }
 
+/** Its own turn has not begun: what is seen of the session belongs to an earlier run, or to its user. */
+function waitsForUs(task: LiveTask): boolean {
+  return task.status === "queued" && task.waits.for !== "sign";
+}
+
 function idle(task: LiveTask, now: number): Task {
   if (task.status === "running" && task.observed.kind !== "alive") return task;
-  // An error is stored some tens of milliseconds after the idle: looked at earlier, the transcript is unfinished.
-  const lookAt = now + (isNative(task) ? HOST_TELLS_WITHIN_MS : STORED_WITHIN_MS);
+  const lookAt = now + lookAfterIdleMs(task);
   if (task.status === "missing") return { ...task, lookAt: Math.min(task.lookAt, lookAt) };
   return { ...base(task), status: "running", observed: { kind: "idle", since: now, lookAt } };
+}
+
+/**
+ * About its own tasks the host tells first. Nobody tells about one that we launched: it is looked at at once, and once
+ * more if that was too early. The error of any other is stored some tens of milliseconds after its idle.
+ */
+function lookAfterIdleMs(task: LiveTask): number {
+  if (isNative(task)) return HOST_TELLS_WITHIN_MS;
+  return task.origin === "launched" ? 0 : STORED_WITHIN_MS;
 }
 
 function aborted(task: LiveTask, now: number): Task {
@@ -94,13 +130,16 @@ function aborted(task: LiveTask, now: number): Task {
   };
 }
 
-function prompted(task: Task, promptID: string, now: number): Task {
+function prompted(task: Task, promptID: string, now: number, timing: TaskTiming): Task {
   if (isEnded(task)) {
-    if (task.run.promptID === promptID) return task;
+    // The host publishes old messages again; ids ascend.
+    if (task.run.promptID !== undefined && promptID <= task.run.promptID) return task;
     // Nobody asked for this run through the parent: it owes nothing, unless the earlier outcome was still to be told.
     return nextRun(task, task.delivery.state === "pending" ? task.origin : "adopted", { promptID }, now);
   }
+  // That its prompt is stored is no beginning: the wake-up may have got lost.
+  if (waitsForUs(task)) return task;
   const run = task.run.promptID === undefined ? { ...task.run, promptID } : task.run;
-  const started = alive(task, now);
+  const started = alive(task, now, timing);
   return run === task.run ? started : { ...started, run };
 }

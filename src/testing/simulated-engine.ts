@@ -1,11 +1,15 @@
 import type { HostEvent, TurnError, Voice } from "../host/port.ts";
 import type { SimulatedClock } from "./simulated-clock.ts";
 import {
+  type SimulatedCall,
   type SimulatedJob,
+  type SimulatedMessage,
   type SimulatedSession,
   SimulatedSessions,
+  type SimulatedTurn,
   toInfo,
   unansweredMessage,
+  usageOf,
 } from "./simulated-sessions.ts";
 
 export interface SimulatedHostOptions {
@@ -26,6 +30,9 @@ export type End =
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "aborted" };
 
+const TASK_TOOL = "task";
+/** What OpenCode names an error of its own. */
+export const UNKNOWN_ERROR = "UnknownError";
 export const ABORTED: TurnError = { name: "MessageAbortedError", message: "Aborted" };
 /** Milliseconds between the steps of a sequence, as measured on OpenCode 1.18.33 and rounded. */
 export const AFTER = {
@@ -40,9 +47,13 @@ export const AFTER = {
   toolEnds: 5,
   wakesParent: 20,
   secondIdle: 20,
+  toolGivenUp: 250,
   rootAborts: 10,
   republish: 30,
 } as const;
+
+/** By then a turn has its first answer from the model. Aborted earlier it ends as if it had never quite begun. */
+const MODEL_ANSWERS_MS = 15;
 
 /**
  * The works: the database, the run loop and the jobs of the Task tool, as far as a plugin sees them. What people and
@@ -52,6 +63,8 @@ export class SimulatedEngine {
   protected readonly sessions: SimulatedSessions;
   /** When the host reports an ended background task to its parent: after so many ms, or never. */
   hostTellsAfterMs: number | "never" = AFTER.hostTells;
+  /** Models that the host does not have, as "provider/model". It finds out when a turn has begun. */
+  readonly unknownModels = new Set<string>();
   protected generation = 0;
   protected muted = false;
 
@@ -66,7 +79,11 @@ export class SimulatedEngine {
   protected emit(event: HostEvent): void {
     const sessionID = event.type === "session-seen" ? event.session.id : event.sessionID;
     const isGone = event.type !== "session-deleted" && this.sessions.get(sessionID) === undefined;
-    if (!this.muted && !isGone) this.options.onEvent(event);
+    if (!isGone) this.publish(event);
+  }
+
+  protected publish(event: HostEvent): void {
+    if (!this.muted) this.options.onEvent(event);
   }
 
   /** Runs later, unless the process has died by then. */
@@ -133,7 +150,11 @@ export class SimulatedEngine {
    * error leaves it unanswered, and so does the moment between the loop's last look and its idle.
    */
   protected wakeLater(session: SimulatedSession, ms: number): void {
-    if (session.status === "idle") this.later(ms, () => this.wake(session));
+    if (session.status !== "idle") return;
+    const { aborts } = session;
+    this.later(ms, () => {
+      if (session.aborts === aborts) this.wake(session);
+    });
   }
 
   /** The run loop looks for something to answer; with nothing there it is busy for a moment and idle again. */
@@ -152,20 +173,41 @@ export class SimulatedEngine {
     const message = unansweredMessage(session);
     if (message === undefined || !this.sessions.all.has(session.id)) return;
     session.status = "busy";
+    const model = message.voice === undefined ? "" : nameOf(message.voice);
+    if (this.unknownModels.has(model)) return this.failWithoutModel(session, model);
     const answer = this.sessions.beginAnswer(session, message.id);
-    session.turn = { answer };
+    session.turn = { answer, begunAt: this.options.clock.now() };
     this.emit({ type: "session-busy", sessionID: session.id });
     this.emitAnswer(session, answer.id);
     this.finishLater(session, answer.id);
   }
 
-  /** A turn that waits for a foreground child, an ask or the provider is not over. */
+  /** Nothing is answered, the idle comes once, and the error is published again behind it. */
+  private failWithoutModel(session: SimulatedSession, model: string): void {
+    const { id: sessionID } = session;
+    const error = { name: UNKNOWN_ERROR, message: `Model not found: ${model}.` };
+    this.emit({ type: "session-busy", sessionID });
+    this.later(1, () => {
+      if (session.status !== "busy" || session.turn !== undefined) return;
+      session.status = "idle";
+      this.jobEnded(session, { kind: "failed", message: error.message });
+      this.emit({ type: "session-error", sessionID, error });
+      this.emit({ type: "session-idle", sessionID });
+      this.later(1, () => this.emit({ type: "session-error", sessionID, error: withStack(error) }));
+    });
+  }
+
+  /** A turn that waits for a tool, a foreground child, an ask or the provider is not over. */
   protected finishLater(session: SimulatedSession, answerID: string): void {
     const ms = this.options.turnMs?.(session.id);
     if (ms === undefined) return;
     this.later(ms, () => {
       if (session.turn?.answer.id !== answerID) return;
-      const waits = session.asks.size > 0 || session.status === "retrying" || this.isHeldByTask(session.id);
+      const waits =
+        session.asks.size > 0 ||
+        session.status === "retrying" ||
+        this.isHeldByTask(session.id) ||
+        runningCalls(session.turn.answer).length > 0;
       if (waits) this.finishLater(session, answerID);
       else this.finishTurn(session.id);
     });
@@ -186,7 +228,7 @@ export class SimulatedEngine {
     if (message?.parentID === undefined) return;
     const { parentID, summary, completedAt, error } = message;
     const about = { sessionID: session.id, messageID, parentID };
-    this.emit({ type: "assistant-message", ...about, summary, completedAt, error });
+    this.emit({ type: "assistant-message", ...about, summary, completedAt, error, usage: usageOf(message) });
   }
 
   protected rest(session: SimulatedSession, end: End): void {
@@ -220,6 +262,32 @@ export class SimulatedEngine {
     this.emit({ type: "session-idle", sessionID });
   }
 
+  /** A part of a tool call is written, and published. */
+  protected writeCall(
+    sessionID: string,
+    message: SimulatedMessage,
+    callID: string,
+    call: Pick<SimulatedCall, "tool" | "output"> & { readonly state: "running" | "completed" | "error" },
+  ): void {
+    message.calls.set(callID, { type: "tool", title: call.tool, input: "{}", ...call });
+    this.emit({ type: "tool", sessionID, messageID: message.id, callID, ...call });
+  }
+
+  /** How a turn ended that was cut short: what it had said, its tools, its message, and its idle once more. */
+  protected writeEnd(session: SimulatedSession, { answer, said }: SimulatedTurn): void {
+    if (said !== undefined) this.writeText(session.id, answer, said);
+    for (const [callID, { tool }] of runningCalls(answer)) {
+      this.writeCall(session.id, answer, callID, { tool, state: "error", output: "Tool execution aborted" });
+    }
+    this.emitAnswer(session, answer.id);
+    this.emit({ type: "session-idle", sessionID: session.id });
+  }
+
+  protected writeText(sessionID: string, message: SimulatedMessage, text: string): void {
+    message.parts.set("text", { text, synthetic: false, ignored: false });
+    this.emit({ type: "assistant-text", sessionID, text });
+  }
+
   protected abortNativeBelow(session: SimulatedSession): void {
     for (const child of this.sessions.children(session.id)) {
       if (child.job === undefined) continue;
@@ -228,26 +296,32 @@ export class SimulatedEngine {
     }
   }
 
-  protected abortTurn(session: SimulatedSession): void {
-    const { id: sessionID, turn } = session;
+  /** Returns after how many milliseconds it is written how the turn ended. */
+  protected abortTurn(session: SimulatedSession): number {
+    const { turn, status } = session;
+    session.aborts++;
     this.jobEnded(session, { kind: "aborted" });
-    if (turn === undefined) return;
-    if (session.status === "retrying") {
-      // An abort in `retry` publishes no error, and leaves none in the message.
-      session.turn = undefined;
-      session.status = "idle";
-      session.asks.clear();
-      turn.answer.completedAt = this.options.clock.now();
-      this.emitAnswer(session, turn.answer.id);
-      this.emit({ type: "session-idle", sessionID });
-      return;
-    }
+    if (turn === undefined) return 0;
+    // An abort in `retry` publishes no error, and leaves none in the message.
+    if (status === "retrying") return this.abortQuietly(session, turn, undefined);
+    const isEarly = this.options.clock.now() < turn.begunAt + MODEL_ANSWERS_MS;
+    if (isEarly && turn.answer.calls.size === 0) return this.abortQuietly(session, turn, ABORTED);
     turn.answer.error = ABORTED;
     this.interrupt(session, ABORTED);
-    this.later(AFTER.secondIdle, () => {
-      this.emitAnswer(session, turn.answer.id);
-      this.emit({ type: "session-idle", sessionID });
-    });
+    const writtenAfterMs = runningCalls(turn.answer).length > 0 ? AFTER.toolGivenUp : AFTER.secondIdle;
+    this.later(writtenAfterMs, () => this.writeEnd(session, turn));
+    return writtenAfterMs;
+  }
+
+  /** Only the message tells that it was an abort: no error is published, and one idle. */
+  private abortQuietly(session: SimulatedSession, turn: SimulatedTurn, error: TurnError | undefined): number {
+    session.turn = undefined;
+    session.status = "idle";
+    session.asks.clear();
+    turn.answer.completedAt = this.options.clock.now();
+    if (error !== undefined) turn.answer.error = error;
+    this.writeEnd(session, turn);
+    return 0;
   }
 
   protected runJob(child: SimulatedSession, job: SimulatedJob): void {
@@ -311,12 +385,15 @@ export class SimulatedEngine {
     const { callID, messageID, background, title } = job;
     if (child.parentID === undefined) return;
     const about = { sessionID: child.id, background, title };
+    const message = this.sessions.get(child.parentID)?.messages.find(({ id }) => id === messageID);
+    const input = JSON.stringify({ description: title, background });
+    message?.calls.set(callID, { type: "tool", tool: TASK_TOOL, state, title, input, output });
     this.emit({
       type: "tool",
       sessionID: child.parentID,
       messageID,
       callID,
-      tool: "task",
+      tool: TASK_TOOL,
       state,
       output,
       child: about,
@@ -333,10 +410,13 @@ export class SimulatedEngine {
   /** Ends the running turn with an answer. */
   finishTurn(sessionID: string, text = "done"): void {
     const session = this.sessions.must(sessionID);
-    const answer = this.endAnswer(session, "stop");
+    const answer = session.turn?.answer;
     if (answer === undefined) return;
-    answer.parts.set("text", { text, synthetic: false, ignored: false });
-    this.emit({ type: "assistant-text", sessionID, text });
+    for (const [callID, { tool }] of runningCalls(answer)) {
+      this.writeCall(sessionID, answer, callID, { tool, state: "completed", output: "" });
+    }
+    this.endAnswer(session, "stop");
+    this.writeText(sessionID, answer, text);
     this.emitAnswer(session, answer.id);
     this.later(1, () => {
       this.emit({ type: "session-busy", sessionID });
@@ -349,6 +429,20 @@ export class SimulatedEngine {
   isHeldByTask(sessionID: string): boolean {
     return this.sessions.children(sessionID).some(({ job }) => job !== undefined && !(job.background && job.started));
   }
+}
+
+/** Those of the Task tool end with their child. */
+function runningCalls(message: SimulatedMessage): readonly (readonly [string, SimulatedCall])[] {
+  return [...message.calls].filter(([, { tool, state }]) => state === "running" && tool !== TASK_TOOL);
+}
+
+function nameOf({ model }: Voice): string {
+  return `${model.providerID}/${model.modelID}`;
+}
+
+/** An error of OpenCode's own is published twice, the second time as it stands in its log. */
+export function withStack(error: TurnError): TurnError {
+  return { ...error, message: `Error: ${error.message}\n    at <anonymous>` };
 }
 
 function backgroundReport(child: SimulatedSession, end: Exclude<End, { kind: "aborted" }>): string {

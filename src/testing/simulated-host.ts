@@ -1,15 +1,41 @@
-import type { Answer, HostPort, Prompt, SessionInfo, TranscriptMessage, Voice } from "../host/port.ts";
+import type {
+  AgentInfo,
+  Answer,
+  HostPort,
+  NewChild,
+  Prompt,
+  PromptVoice,
+  SessionInfo,
+  TranscriptMessage,
+  TurnError,
+  Voice,
+} from "../host/port.ts";
+import { DEFAULT_AGENT, SIMULATED_AGENTS } from "./simulated-agents.ts";
+import { UNKNOWN_ERROR, withStack } from "./simulated-engine.ts";
 import { SimulatedOpencode } from "./simulated-opencode.ts";
-import { toInfo, toTranscript } from "./simulated-sessions.ts";
+import { SIMULATED_VOICE, type SimulatedSession, toInfo, toTranscript } from "./simulated-sessions.ts";
 
 export type { SimulatedHostOptions } from "./simulated-engine.ts";
 export type { SimulatedMessage } from "./simulated-sessions.ts";
 
 /** The calls of a {@link HostPort} that can be answered wrongly. */
-export type HostCall = "statuses" | "children" | "session" | "roots" | "transcript" | "prompt" | "writeMetadata";
+export type HostCall =
+  | "statuses"
+  | "children"
+  | "session"
+  | "roots"
+  | "transcript"
+  | "agents"
+  | "createChild"
+  | "abort"
+  | "prompt"
+  | "writeMetadata";
 
-/** How a call is answered. `empty`: a well-formed answer that holds nothing. `gone`: 404. `never`: not at all. */
-export type Fault = "right" | "empty" | "unknown" | "gone" | "never" | { readonly lateMs: number };
+/**
+ * How a call is answered. `empty`: a well-formed answer that holds nothing. `gone`: 404. `never`: not at all.
+ * `answer-lost`: an error, and it is done all the same. What else is not right or late does nothing.
+ */
+export type Fault = "right" | "empty" | "unknown" | "answer-lost" | "gone" | "never" | { readonly lateMs: number };
 
 /**
  * What becomes of one prompt. `refused`: an error, and nothing is stored. `answer-lost`: an error, and it is taken all
@@ -19,6 +45,7 @@ export type Fault = "right" | "empty" | "unknown" | "gone" | "never" | { readonl
 export type PromptFate = "taken" | "refused" | "answer-lost" | "no-turn" | "dying-turn";
 
 const ANSWERS_AFTER_MS = 4;
+const ANSWERS_AFTER_EVENT_MS = 1;
 
 /**
  * A host without a process and without time of its own: {@link HostPort} on top of a simulated OpenCode, driven by a
@@ -40,7 +67,12 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
   readonly faults: Partial<Record<HostCall, Fault>> = {};
   /** The fates of the next prompts, in order; after them every prompt is taken. */
   readonly fates: PromptFate[] = [];
+  /** How long some plugin's `chat.message` hook takes. A prompt is stored after it, and answered before. */
+  chatMessageMs = 0;
+  /** Those that {@link agents} names. A prompt for any other is accepted, and then comes to nothing. */
+  knownAgents: readonly AgentInfo[] = SIMULATED_AGENTS;
   readonly prompts: (Prompt & { readonly at: number })[] = [];
+  readonly aborts: { readonly sessionID: string; readonly at: number }[] = [];
   readonly toasts: { title: string; message: string; variant: string }[] = [];
   readonly logs: { level: string; message: string; extra?: Readonly<Record<string, unknown>> | undefined }[] = [];
 
@@ -78,6 +110,38 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     });
   }
 
+  agents(): Promise<Answer<readonly AgentInfo[]>> {
+    return this.answer("agents", [], () => known(this.knownAgents));
+  }
+
+  /** Parent, agent and model are taken as they are: the host checks none of them. Its event comes before its answer. */
+  async createChild({ parentID, title, voice, rules, metadata }: NewChild): Promise<Answer<SessionInfo>> {
+    const answer = await this.answer("createChild", undefined, () => {
+      const session = this.sessions.create(parentID, title);
+      session.voice = voice;
+      session.rules = rules;
+      session.metadata = metadata;
+      this.emit({ type: "session-seen", session: toInfo(session), created: true });
+      return known(toInfo(session));
+    });
+    await this.pass(ANSWERS_AFTER_EVENT_MS);
+    return answer;
+  }
+
+  /** The host says yes to whatever it is asked to abort. What has ended by that is written before the answer. */
+  async abort(sessionID: string): Promise<Answer<void>> {
+    this.aborts.push({ sessionID, at: this.options.clock.now() });
+    let writtenAfterMs = 0;
+    const answer = await this.answer("abort", undefined, () => {
+      const session = this.sessions.get(sessionID);
+      if (session === undefined) this.publish({ type: "session-idle", sessionID });
+      else writtenAfterMs = this.abortSession(session);
+      return known(undefined);
+    });
+    if (writtenAfterMs > 0) await this.pass(writtenAfterMs);
+    return answer;
+  }
+
   prompt(prompt: Prompt): Promise<Answer<void>> {
     this.prompts.push({ ...prompt, at: this.options.clock.now() });
     const fate = this.fates.shift() ?? "taken";
@@ -85,15 +149,40 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
       const session = this.sessions.get(prompt.sessionID);
       if (session === undefined) return GONE;
       if (fate === "refused") return { kind: "unknown", reason: "refused" };
-      const { messageID: id, partID, text, voice } = prompt;
-      this.store(session, { id, parts: [{ id: partID, text, synthetic: true, ignored: false }], voice });
-      if (fate === "taken" || fate === "answer-lost") this.wakeLater(session, 3);
-      if (fate === "dying-turn" && session.status === "idle") {
-        this.later(3, () => this.emit({ type: "session-busy", sessionID: session.id }));
-        this.later(5, () => this.emit({ type: "session-idle", sessionID: session.id }));
-      }
-      return fate === "answer-lost" ? { kind: "unknown", reason: "the answer got lost" } : known(undefined);
+      if (this.chatMessageMs === 0) this.accept(session, prompt, fate);
+      else this.later(this.chatMessageMs, () => this.exists(session.id) && this.accept(session, prompt, fate));
+      return fate === "answer-lost" ? ANSWER_LOST : known(undefined);
     });
+  }
+
+  private accept(session: SimulatedSession, prompt: Prompt, fate: PromptFate): void {
+    const { messageID: id, partID, text, synthetic } = prompt;
+    const voice = this.resolve(session, prompt.voice);
+    if (!this.knownAgents.some(({ name }) => name === voice.agent)) return this.refuse(session, voice.agent);
+    this.store(session, { id, parts: [{ id: partID, text, synthetic, ignored: false }], voice });
+    if (fate === "taken" || fate === "answer-lost") this.wakeLater(session, 3);
+    if (fate === "dying-turn" && session.status === "idle") {
+      this.later(3, () => this.emit({ type: "session-busy", sessionID: session.id }));
+      this.later(5, () => this.emit({ type: "session-idle", sessionID: session.id }));
+    }
+  }
+
+  /** The host has answered before it looks at the agent: an error, twice, is all that tells. */
+  private refuse({ id: sessionID }: SimulatedSession, agent: string): void {
+    const error: TurnError = { name: UNKNOWN_ERROR, message: `Agent not found: "${agent}".` };
+    this.emit({ type: "session-error", sessionID, error });
+    this.later(1, () => this.emit({ type: "session-error", sessionID, error: withStack(error) }));
+  }
+
+  /** The model of the parent is never looked at, and without an agent it is the default agent that answers. */
+  private resolve(session: SimulatedSession, asked: PromptVoice | undefined): Voice {
+    const last = session.messages.findLast(({ role }) => role === "user")?.voice;
+    const { agent, model, variant }: PromptVoice = asked ?? last ?? { agent: DEFAULT_AGENT };
+    const own = this.knownAgents.find(({ name }) => name === agent);
+    const chosen = model ?? own?.model ?? session.voice?.model ?? last?.model ?? SIMULATED_VOICE.model;
+    const isOwn = own?.model?.providerID === chosen.providerID && own.model.modelID === chosen.modelID;
+    const used = variant ?? (isOwn ? own?.variant : undefined);
+    return { agent, model: chosen, ...(used === undefined ? {} : { variant: used }) };
   }
 
   show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>> {
@@ -128,6 +217,10 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     this.logs.push({ level, message, extra });
   }
 
+  private pass(ms: number): Promise<void> {
+    return new Promise((resolve) => this.later(ms, resolve));
+  }
+
   /** Reads the truth at the moment of the answer, not of the question. */
   private answer<T>(call: HostCall, empty: T | undefined, right: () => Answer<T>): Promise<Answer<T>> {
     const fault = this.faults[call] ?? "right";
@@ -137,12 +230,14 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
         if (fault === "unknown") return resolve({ kind: "unknown", reason: "scripted failure" });
         if (fault === "gone") return resolve(GONE);
         if (fault === "empty" && empty !== undefined) return resolve(known(empty));
-        resolve(right());
+        const answer = right();
+        resolve(fault === "answer-lost" ? ANSWER_LOST : answer);
       });
     });
   }
 }
 
+const ANSWER_LOST = { kind: "unknown", reason: "the answer got lost" } as const;
 const GONE = { kind: "gone" } as const;
 
 function known<T>(value: T): Answer<T> {

@@ -1,6 +1,6 @@
 import type { TurnError } from "../host/port.ts";
 import { AFTER, SimulatedEngine } from "./simulated-engine.ts";
-import { toInfo } from "./simulated-sessions.ts";
+import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
 
 /**
  * What OpenCode 1.18 does that a plugin can see: sessions, turns, the native Task tool, aborts, disposal, restarts.
@@ -15,8 +15,8 @@ export class SimulatedOpencode extends SimulatedEngine {
     return session.id;
   }
 
-  /** A child that a plugin makes, not the Task tool. It is idle until somebody prompts it. */
-  createChild(parentID: string, title = "child"): string {
+  /** A child that another plugin makes, not the Task tool. It is idle until somebody prompts it. */
+  addChild(parentID: string, title = "child"): string {
     const session = this.sessions.create(this.sessions.must(parentID).id, title);
     this.emit({ type: "session-seen", session: toInfo(session), created: true });
     return session.id;
@@ -63,9 +63,14 @@ export class SimulatedOpencode extends SimulatedEngine {
     this.interrupt(session, error);
     this.later(AFTER.secondIdle, () => {
       turn.answer.error = error;
-      this.emitAnswer(session, turn.answer.id);
-      this.emit({ type: "session-idle", sessionID });
+      this.writeEnd(session, turn);
     });
+  }
+
+  /** The model of the running turn has said this much. It is heard and written when the turn ends, however it ends. */
+  says(sessionID: string, text: string): void {
+    const { turn } = this.sessions.must(sessionID);
+    if (turn !== undefined) turn.said = text;
   }
 
   /** The provider is asked again in a while: the session shows `retry`, then `busy`. */
@@ -86,15 +91,23 @@ export class SimulatedOpencode extends SimulatedEngine {
   toolCall(sessionID: string, tool = "bash", state: "completed" | "error" = "completed"): void {
     const answer = this.sessions.must(sessionID).turn?.answer;
     if (answer === undefined) return;
-    this.emit({
-      type: "tool",
-      sessionID,
-      messageID: answer.id,
-      callID: this.sessions.id("call"),
-      tool,
-      state,
-      output: "",
-    });
+    this.writeCall(sessionID, answer, this.sessions.id("call"), { tool, state, output: "" });
+  }
+
+  /** The running turn calls a tool, and does not end by itself before {@link endTool}. Returns the id of the call. */
+  beginTool(sessionID: string, tool = "bash"): string {
+    const answer = this.sessions.must(sessionID).turn?.answer;
+    if (answer === undefined) throw new Error(`${sessionID} has no turn that could call a tool`);
+    const callID = this.sessions.id("call");
+    this.writeCall(sessionID, answer, callID, { tool, state: "running", output: "" });
+    return callID;
+  }
+
+  endTool(sessionID: string, callID: string, state: "completed" | "error" = "completed", output = ""): void {
+    const answer = this.sessions.must(sessionID).turn?.answer;
+    const call = answer?.calls.get(callID);
+    if (answer === undefined || call?.state !== "running") return;
+    this.writeCall(sessionID, answer, callID, { tool: call.tool, state, output });
   }
 
   /** An automatic compaction of an idle session, with the host's own message to go on. */
@@ -188,15 +201,27 @@ export class SimulatedOpencode extends SimulatedEngine {
 
   // What people do to the process
 
-  /** Esc in the TUI, or `session.abort`. Native children of the session are aborted with it, others are not. */
-  abort(sessionID: string): void {
-    const session = this.sessions.must(sessionID);
+  /**
+   * Esc in the TUI, or `session.abort` of any client. Native children of the session are aborted with it, others are
+   * not. An idle session publishes its idle once more, and no error.
+   */
+  userAborts(sessionID: string): void {
+    this.abortSession(this.sessions.must(sessionID));
+  }
+
+  /** Returns after how many milliseconds everything is written. */
+  protected abortSession(session: SimulatedSession): number {
     this.abortNativeBelow(session);
-    if (session.parentID !== undefined) return this.abortTurn(session);
-    this.later(AFTER.rootAborts, () => {
-      if (session.status === "idle") this.emit({ type: "session-idle", sessionID });
-      else this.abortTurn(session);
-    });
+    if (session.parentID !== undefined) return this.abortNow(session);
+    this.later(AFTER.rootAborts, () => this.abortNow(session));
+    return AFTER.rootAborts + AFTER.secondIdle;
+  }
+
+  private abortNow(session: SimulatedSession): number {
+    const wasIdle = session.status === "idle";
+    const writtenAfterMs = this.abortTurn(session);
+    if (wasIdle) this.emit({ type: "session-idle", sessionID: session.id });
+    return writtenAfterMs;
   }
 
   /** Quit or reload: turns are aborted, children first, and the plugin is disposed in the middle of it. */

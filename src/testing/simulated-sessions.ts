@@ -1,4 +1,13 @@
-import type { SessionInfo, TranscriptMessage, TurnError, Voice } from "../host/port.ts";
+import type {
+  PermissionRule,
+  PromptVoice,
+  SessionInfo,
+  TranscriptMessage,
+  TranscriptPart,
+  TurnError,
+  Usage,
+  Voice,
+} from "../host/port.ts";
 import { readTold } from "../host/told.ts";
 
 /** What the Task tool of the host knows about a child it made. */
@@ -18,6 +27,9 @@ export interface SimulatedPart {
   readonly ignored: boolean;
 }
 
+/** A tool call of a message. */
+export type SimulatedCall = Extract<TranscriptPart, { type: "tool" }>;
+
 export interface SimulatedMessage {
   readonly id: string;
   readonly role: "user" | "assistant";
@@ -31,11 +43,16 @@ export interface SimulatedMessage {
   readonly compaction: boolean;
   error?: TurnError;
   voice?: Voice | undefined;
+  /** By call id. They come before the text: a turn is one message here, and its text is what it ends with. */
+  readonly calls: Map<string, SimulatedCall>;
   readonly parts: Map<string, SimulatedPart>;
 }
 
 export interface SimulatedTurn {
   readonly answer: SimulatedMessage;
+  readonly begunAt: number;
+  /** What the model has said so far. It is written when the turn ends, also when it is cut short. */
+  said?: string;
 }
 
 export interface SimulatedSession {
@@ -45,13 +62,21 @@ export interface SimulatedSession {
   readonly createdAt: number;
   archived: boolean;
   metadata: Readonly<Record<string, unknown>>;
+  /** Agent and model with which it was made, or those of its last prompt. */
+  voice: PromptVoice | undefined;
+  rules: readonly PermissionRule[] | undefined;
   readonly messages: SimulatedMessage[];
   status: "idle" | "busy" | "retrying";
   turn: SimulatedTurn | undefined;
+  /** How often it was aborted: a turn that was to begin then does not. */
+  aborts: number;
   job: SimulatedJob | undefined;
   /** Open permissions and questions, by id. */
   readonly asks: Map<string, "permission" | "question">;
 }
+
+/** What every answer costs that has ended well. */
+export const SIMULATED_USAGE: Usage = { tokens: 100, cost: 0.001 };
 
 export const SIMULATED_VOICE: Voice = {
   agent: "build",
@@ -75,9 +100,12 @@ export class SimulatedSessions {
       createdAt: this.now(),
       archived: false,
       metadata: {},
+      voice: undefined,
+      rules: undefined,
       messages: [],
       status: "idle",
       turn: undefined,
+      aborts: 0,
       job: undefined,
       asks: new Map(),
     };
@@ -139,10 +167,12 @@ export class SimulatedSessions {
       storedAt: this.now(),
       summary: false,
       compaction: message.compaction ?? false,
+      calls: new Map(),
       parts: new Map(),
     };
     stored.createdAt = this.now();
     stored.voice = message.voice ?? stored.voice ?? SIMULATED_VOICE;
+    session.voice = stored.voice;
     for (const { id, ...part } of message.parts) stored.parts.set(id, part);
     if (known === undefined) session.messages.push(stored);
     return stored;
@@ -157,6 +187,7 @@ export class SimulatedSessions {
       storedAt: this.now(),
       summary,
       compaction: false,
+      calls: new Map(),
       parts: new Map(),
     };
     session.messages.push(answer);
@@ -187,6 +218,7 @@ export function toTranscript(session: SimulatedSession): readonly TranscriptMess
   return session.messages.map((message) => {
     const { id, role, parentID, createdAt, completedAt, finish, summary, compaction, error, voice } = message;
     const parts = [...message.parts.values()];
+    const usage = usageOf(message);
     return {
       id,
       role,
@@ -198,14 +230,25 @@ export function toTranscript(session: SimulatedSession): readonly TranscriptMess
         .map((part) => part.text)
         .join("\n"),
       rawText: parts.map((part) => part.text).join("\n"),
+      parts: [...message.calls.values(), ...parts.flatMap(readable)],
       ...(parentID === undefined ? {} : { parentID }),
       ...(completedAt === undefined ? {} : { completedAt }),
       ...(finish === undefined ? {} : { finish }),
       ...(error === undefined ? {} : { error }),
       ...(voice === undefined ? {} : { voice }),
+      ...(usage === undefined ? {} : { usage }),
       ...toldIn(parts),
     };
   });
+}
+
+function readable({ text, synthetic, ignored }: SimulatedPart): readonly TranscriptPart[] {
+  return synthetic || ignored || text.trim() === "" ? [] : [{ type: "text", text }];
+}
+
+/** An answer that failed or was aborted counts no tokens. */
+export function usageOf({ role, finish, error }: SimulatedMessage): Usage | undefined {
+  return role === "assistant" && finish !== undefined && error === undefined ? SIMULATED_USAGE : undefined;
 }
 
 function toldIn(parts: readonly { text: string; synthetic: boolean }[]): Pick<TranscriptMessage, "told"> {
@@ -213,7 +256,22 @@ function toldIn(parts: readonly { text: string; synthetic: boolean }[]): Pick<Tr
   return told === undefined ? {} : { told };
 }
 
+/** Without a model the host does not say with what a session will run. */
+function wholeVoice(voice: PromptVoice | undefined): Voice | undefined {
+  return voice?.model === undefined ? undefined : { ...voice, model: voice.model };
+}
+
 export function toInfo(session: SimulatedSession): SessionInfo {
-  const { id, parentID, title, createdAt, archived, metadata } = session;
-  return { id, title, createdAt, archived, metadata, ...(parentID === undefined ? {} : { parentID }) };
+  const { id, parentID, title, createdAt, archived, metadata, rules } = session;
+  const voice = wholeVoice(session.voice);
+  return {
+    id,
+    title,
+    createdAt,
+    archived,
+    metadata,
+    ...(parentID === undefined ? {} : { parentID }),
+    ...(rules === undefined ? {} : { rules }),
+    ...(voice === undefined ? {} : { voice }),
+  };
 }

@@ -2,6 +2,7 @@ import { noGoalText, statusText } from "../goals/words.ts";
 import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
 import type { Keeper } from "../keeper/keeper.ts";
+import type { TaskManager } from "../library/task-manager.ts";
 
 /** What the goal tools need: the books, and the way from a session to its root. */
 export interface ToolDependencies {
@@ -14,6 +15,11 @@ export interface ToolDependencies {
   readonly command: string;
   /** Continuations per goal; 0: no limit. */
   readonly maxTurns: number;
+}
+
+/** What the tools for background tasks need. */
+export interface TaskToolDependencies extends Pick<ToolDependencies, "keeper" | "loader" | "host" | "now"> {
+  readonly tasks: TaskManager;
 }
 
 /** What `/goal` and `get_goal` show. */
@@ -47,11 +53,25 @@ export class HostSilentError extends Error {
  *
  * @throws HostSilentError when the host does not answer
  */
-export async function resolveCaller(sessionID: string, { keeper, loader, host }: ToolDependencies): Promise<Caller> {
+export async function resolveCaller(
+  sessionID: string,
+  { keeper, loader, host }: Pick<ToolDependencies, "keeper" | "loader" | "host">,
+): Promise<Caller> {
   const known = keeper.manager.tree.rootOf(sessionID);
   const rootID = known ?? (await askRoot(sessionID, host));
   await loader.ensure(rootID);
   return { rootID, isChild: rootID !== sessionID };
+}
+
+/** Whether a task is below a session, as far as the books know. */
+export function isBelow(taskID: string, sessionID: string, { keeper }: Pick<ToolDependencies, "keeper">): boolean {
+  const { manager } = keeper;
+  let current: string | undefined = taskID;
+  for (let depth = 0; current !== undefined && depth < DEEPEST_CHAIN; depth++) {
+    current = manager.get(current)?.parentID ?? manager.tree.get(current)?.parentID;
+    if (current === sessionID) return true;
+  }
+  return false;
 }
 
 async function askRoot(sessionID: string, host: Pick<HostPort, "session">): Promise<string> {

@@ -4,6 +4,10 @@ export interface ToolCall {
   readonly sessionID: string;
   readonly messageID: string;
   readonly agent: string;
+  /** Aborts when the user ends the turn. */
+  readonly abort?: AbortSignal;
+  /** Shows in the session what a call that takes long is doing. */
+  readonly metadata?: (shown: { readonly title?: string; readonly metadata?: Record<string, unknown> }) => void;
 }
 
 /** A tool of the model. What a host makes of it is the host's business. */

@@ -7,6 +7,8 @@ export const text = z.union([z.number(), z.string()]);
 
 export const error = z.object({ name: z.string(), statusCode: z.optional(z.number()), message: text });
 
+const usage = z.object({ tokens: z.number(), cost: z.number() });
+
 const known = z.enum(["known", "gone", "unknown"]);
 const shown = z.enum(["yes", "no", "gone", "unknown"]);
 
@@ -55,6 +57,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     summary: z.boolean(),
     completedAt: z.optional(z.number()),
     error: z.optional(error),
+    usage: z.optional(usage),
   }),
   z.object({
     type: z.literal("tool"),
@@ -81,6 +84,8 @@ export const hostEvent = z.discriminatedUnion("type", [
     rejected: z.boolean(),
   }),
 ]);
+
+const launch = { agent: z.string(), model: z.optional(z.string()), unstable: z.boolean() };
 
 const stored = {
   goal: z.optional(z.string()),
@@ -147,13 +152,42 @@ export const input = z.discriminatedUnion("type", [
     result: z.enum(["ok", "failed", "gone", "owned-elsewhere"]),
     reason: z.optional(text),
   }),
-  z.object({ type: z.literal("sent"), messageID: z.string(), answer: known, reason: z.optional(text) }),
+  z.object({ type: z.literal("sent"), ...session, messageID: z.string(), answer: known, reason: z.optional(text) }),
   z.object({
     type: z.literal("verified"),
+    ...session,
     found: z.enum(["answered", "unanswered", "overtaken", "absent"]),
     text: z.optional(text),
   }),
   z.object({ type: z.literal("handed-over"), messageID: z.string() }),
+  z.object({
+    type: z.literal("launched"),
+    taskID: z.string(),
+    parentID: z.string(),
+    title: z.string(),
+    messageID: z.string(),
+    prompt: text,
+    ...launch,
+    tookMs: z.number(),
+    stopped: z.optional(z.string()),
+  }),
+  z.object({ type: z.literal("resume"), taskID: z.string(), messageID: z.string(), prompt: text, ...launch }),
+  z.object({ type: z.literal("cancel"), taskID: z.string(), reason: text }),
+  z.object({ type: z.literal("launches-stopped"), ...session }),
+  z.object({
+    type: z.literal("started"),
+    taskID: z.string(),
+    run: z.number(),
+    answer: z.enum(["sent", "answered", "gone", "unknown"]),
+    reason: z.optional(text),
+  }),
+  z.object({ type: z.literal("read"), taskID: z.string(), run: z.number(), ...session, messageID: z.string() }),
+  z.object({
+    type: z.literal("attached"),
+    taskID: z.string(),
+    by: z.optional(z.string()),
+    attached: z.boolean(),
+  }),
 ]);
 
 export const effect = z.discriminatedUnion("type", [
@@ -164,6 +198,17 @@ export const effect = z.discriminatedUnion("type", [
     scope: z.enum(["transcript", "everything"]),
   }),
   z.object({ type: z.literal("ask-statuses") }),
+  z.object({
+    type: z.literal("start"),
+    taskID: z.string(),
+    run: z.number(),
+    messageID: z.string(),
+    prompt: z.optional(text),
+    agent: z.string(),
+    model: z.optional(z.string()),
+    mayBeThere: z.boolean(),
+  }),
+  z.object({ type: z.literal("abort"), taskID: z.string(), run: z.number() }),
   z.object({ type: z.literal("reread") }),
   z.object({
     type: z.literal("save"),
@@ -174,12 +219,13 @@ export const effect = z.discriminatedUnion("type", [
   }),
   z.object({
     type: z.literal("send"),
+    ...session,
     messageID: z.string(),
     text,
     agent: z.optional(z.string()),
     model: z.optional(z.string()),
   }),
-  z.object({ type: z.literal("verify"), messageID: z.string() }),
+  z.object({ type: z.literal("verify"), ...session, messageID: z.string() }),
   z.object({
     type: z.literal("toast"),
     variant: z.enum(["info", "success", "warning", "error"]),

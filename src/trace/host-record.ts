@@ -1,5 +1,5 @@
 import { readFrame } from "../delivery/frame.ts";
-import type { HostEvent } from "../host/port.ts";
+import type { HostEvent, PromptVoice } from "../host/port.ts";
 import type { TracedHostEvent } from "./event-schema.ts";
 import { optionalError, type Texts, tracedError } from "./texts.ts";
 
@@ -48,7 +48,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
     case "assistant-text":
       return { type: event.type, sessionID: event.sessionID, text: text(event.text) };
     case "assistant-message": {
-      const { type, sessionID, messageID, parentID, summary, completedAt, error } = event;
+      const { type, sessionID, messageID, parentID, summary, completedAt, error, usage } = event;
       return {
         type,
         sessionID,
@@ -57,6 +57,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
         summary,
         completedAt,
         error: optionalError(error, text),
+        usage: usage === undefined ? undefined : { tokens: usage.tokens, cost: usage.cost },
       };
     }
     case "tool": {
@@ -86,8 +87,6 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
   }
 }
 
-export function modelOf(
-  voice: { readonly model: { readonly providerID: string; readonly modelID: string } } | undefined,
-): string | undefined {
-  return voice === undefined ? undefined : `${voice.model.providerID}/${voice.model.modelID}`;
+export function modelOf(voice: PromptVoice | undefined): string | undefined {
+  return voice?.model === undefined ? undefined : `${voice.model.providerID}/${voice.model.modelID}`;
 }

@@ -3,7 +3,7 @@ import type { GoalEvent } from "../goals/goal.ts";
 import type { Answer } from "../host/port.ts";
 import type { Effect, Input } from "../keeper/messages.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
-import { isEnded } from "../tasks/task.ts";
+import { isEnded, type Launch } from "../tasks/task.ts";
 import type { TracedEffect, TracedInput } from "./event-schema.ts";
 import { modelOf } from "./host-record.ts";
 import type { TracedDecision, TracedStopReason, TracedWaitReason } from "./schema.ts";
@@ -57,19 +57,46 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
       return { type: input.type, revision, result: result.kind, reason };
     }
     case "sent": {
-      const { messageID, answer } = input;
-      return { type: input.type, messageID, answer: answer.kind, reason: reasonOf(answer, text) };
+      const { sessionID, messageID, answer } = input;
+      return { type: input.type, sessionID, messageID, answer: answer.kind, reason: reasonOf(answer, text) };
     }
     case "verified": {
-      const { found } = input;
+      const { sessionID, found } = input;
       return {
         type: input.type,
+        sessionID,
         found: found.kind,
         text: found.kind === "unanswered" ? text(found.text) : undefined,
       };
     }
     case "handed-over":
       return { type: input.type, messageID: input.messageID };
+    case "launched": {
+      const { type, task, requestedAt, stopped } = input;
+      const { id: taskID, parentID, title, promptID: messageID, launch } = task;
+      const tookMs = Math.max(task.createdAt - requestedAt, 0);
+      const prompt = text(task.prompt);
+      return { type, taskID, parentID, title, messageID, prompt, ...tracedLaunch(launch), tookMs, stopped };
+    }
+    case "resume": {
+      const { type, taskID, promptID: messageID, launch } = input;
+      return { type, taskID, messageID, prompt: text(input.prompt), ...tracedLaunch(launch) };
+    }
+    case "cancel":
+      return { type: input.type, taskID: input.taskID, reason: text(input.reason) };
+    case "launches-stopped":
+      return { type: input.type, sessionID: input.parentID };
+    case "started": {
+      const { type, taskID, run, answer } = input;
+      const what = answer.kind === "known" ? answer.value : answer.kind;
+      return { type, taskID, run, answer: what, reason: reasonOf(answer, text) };
+    }
+    case "read": {
+      const { type, taskID, run, sessionID, messageID } = input;
+      return { type, taskID, run, sessionID, messageID };
+    }
+    case "attached":
+      return { type: input.type, taskID: input.taskID, by: input.by, attached: input.attached };
   }
 }
 
@@ -80,17 +107,24 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
     case "ask-statuses":
     case "reread":
       return { type: effect.type };
+    case "start": {
+      const { type, taskID, run, promptID: messageID, prompt, voice, mayBeThere } = effect;
+      const shown = prompt === undefined ? undefined : text(prompt);
+      return { type, taskID, run, messageID, prompt: shown, agent: voice.agent, model: modelOf(voice), mayBeThere };
+    }
+    case "abort":
+      return { type: effect.type, taskID: effect.taskID, run: effect.run };
     case "save": {
       const { revision, stored } = effect;
       const { goal, tasks, reserved } = stored;
       return { type: effect.type, revision, goal: goal?.status, tasks: tasks.length, reserved: reserved?.id };
     }
     case "send": {
-      const { messageID, text: body, voice } = effect.prompt;
-      return { type: effect.type, messageID, text: text(body), agent: voice?.agent, model: modelOf(voice) };
+      const { sessionID, messageID, text: body, voice } = effect.prompt;
+      return { type: effect.type, sessionID, messageID, text: text(body), agent: voice?.agent, model: modelOf(voice) };
     }
     case "verify":
-      return { type: effect.type, messageID: effect.message.id };
+      return { type: effect.type, sessionID: effect.sessionID, messageID: effect.message.id };
     case "toast":
       return { type: effect.type, variant: effect.variant, message: text(effect.message) };
   }
@@ -110,6 +144,10 @@ export function tracedDecision(decision: Decision, text: Texts): TracedDecision 
 /** Who paused a goal says whether the reason is in our words or in those of a provider or a file system. */
 export function pauseReason(by: string, reason: string, text: Texts): string | number {
   return by === "error" || by === "storage" ? text(reason) : reason;
+}
+
+function tracedLaunch({ voice, unstable }: Launch) {
+  return { agent: voice.agent, model: modelOf(voice), unstable };
 }
 
 function tracedStored({ goal, owner, reserved, tasks }: StoredRoot, elsewhere: readonly string[]) {

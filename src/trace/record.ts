@@ -72,7 +72,7 @@ function tracedTask(task: Task, at: number, text: Texts): TracedTask {
   const ranMs = at - task.run.startedAt;
   switch (task.status) {
     case "queued":
-      return { status: task.status, until, ranMs };
+      return { status: task.status, until, ranMs, waits: task.waits.for };
     case "running":
       return { status: task.status, until, ranMs, observed: task.observed.kind };
     case "missing":

@@ -76,6 +76,19 @@ export function inputSaying(input: TracedInput): Saying | undefined {
       return { what: "your message takes along what tasks have to tell" };
     case "wake":
       return { what: "is awake again" };
+    case "started":
+      if (input.answer === "sent") return undefined;
+      return input.answer === "answered"
+        ? { what: "its prompt was there already" }
+        : { what: "its prompt was not accepted", tone: "warn" };
+    case "cancel":
+      return { what: `is to end: ${shownText(input.reason)}`, tone: "dim" };
+    case "read":
+      return { what: "its end is handed over as a tool result", tone: "dim" };
+    case "launched":
+    case "resume":
+    case "launches-stopped":
+    case "attached":
     case "clock":
     case "goal":
     case "user-speaks":

@@ -18,6 +18,8 @@ export function taskSaying(record: TaskRecord): Saying | undefined {
   if (after === undefined) return { what: "its record is removed, its session stays", tone: "dim" };
   if (record.event === "restored") return undefined;
   if (before?.status !== after.status || isNextRun(record)) return statusSaying(record, after);
+  if (after.observed === "awaits-own" && before.observed !== "awaits-own")
+    return { what: "has finished its turn and waits for tasks of its own", tone: "dim" };
   if (before.delivery !== after.delivery || before.teller !== after.teller) return deliverySaying(after);
   return undefined;
 }
@@ -31,21 +33,24 @@ function statusSaying(record: TaskRecord, after: TracedTask): Saying | undefined
   const took = after.ranMs === undefined ? "" : ` after ${duration(after.ranMs)}`;
   switch (after.status) {
     case "queued":
+      if (after.waits === "slot") return { what: run > 1 ? `is queued again (run ${run})` : "is queued" };
       return run > 1 ? { what: `starts again (run ${run})` } : undefined;
     case "running":
       if (before?.status === "missing") return { what: "is there again", tone: "good" };
-      return run > 1 ? undefined : { what: origin === "adopted" ? "starts" : `starts (${origin})` };
+      return run > 1 && origin !== "launched"
+        ? undefined
+        : { what: origin === "adopted" ? "starts" : `starts (${origin})` };
     case "missing": {
       const why = after.doubt === undefined ? "" : `: ${DOUBTS[after.doubt]}`;
       const grace = after.until === undefined ? "" : ` (grace: ${duration(after.until - at)})`;
       return { what: `is missing${why}. What it has written decides${grace}`, tone: "warn" };
     }
     case "completed":
-      return { what: `completed${took}${tellerWords(after)}`, tone: "good" };
+      return { what: `completed${took}${tellerWords(after, origin)}`, tone: "good" };
     case "failed":
-      return { what: `failed${took}${errorWords(after)}${tellerWords(after)}`, tone: "bad" };
+      return { what: `failed${took}${errorWords(after)}${tellerWords(after, origin)}`, tone: "bad" };
     case "cancelled":
-      return { what: `cancelled${took}${because(after)}${tellerWords(after)}`, tone: "warn" };
+      return { what: `cancelled${took}${because(after)}${tellerWords(after, origin)}`, tone: "warn" };
     case "lost":
       return { what: `LOST${because(after)}. Nobody waits for it any longer; the agent will be told`, tone: "bad" };
   }
@@ -60,18 +65,17 @@ function deliverySaying(after: TracedTask): Saying | undefined {
     case "undelivered":
       return { what: "its end could not be told", tone: "bad" };
     case "pending":
-      return after.teller === "goalkeeper"
-        ? { what: "OpenCode did not tell its end: goalkeeper will", tone: "dim" }
-        : undefined;
+      return after.teller === "goalkeeper" ? { what: "goalkeeper will tell its end", tone: "dim" } : undefined;
     case "not-owed":
     case undefined:
       return undefined;
   }
 }
 
-function tellerWords({ delivery, teller }: TracedTask): string {
-  if (delivery === "delivered") return "; OpenCode has told the agent";
+function tellerWords({ delivery, teller }: TracedTask, origin: string): string {
+  if (delivery === "delivered") return origin === "launched" ? "" : "; OpenCode has told the agent";
   if (delivery !== "pending") return "";
+  if (teller === "host" && origin === "launched") return "; what it has said is being read";
   return teller === "host" ? "; OpenCode is about to tell the agent" : "; goalkeeper will tell the agent";
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { outcomeNotice, overdueNotice, reminderNotice } from "../../src/delivery/notice.ts";
+import { outcomeNotice as notice, overdueNotice, reminderNotice } from "../../src/delivery/notice.ts";
 import type { EndedTask, TerminalStatus } from "../../src/tasks/task.ts";
 import { aMissingTask, anEndedTask, aTask } from "../support/builders.ts";
 
@@ -7,12 +7,46 @@ function ended(status: TerminalStatus, outcome: EndedTask["outcome"] = {}, id = 
   return anEndedTask({ id, title: `do ${status}`, status, outcome });
 }
 
+/** Nothing else works. */
+const outcomeNotice = (tasks: readonly EndedTask[]) => notice(tasks, 0);
+
+function launched(unstable: boolean, more: Partial<EndedTask> = {}): EndedTask {
+  return anEndedTask({ origin: "launched", launch: { voice: { agent: "general" }, unstable }, ...more });
+}
+
 describe("the notice of ended tasks", () => {
   test("begins with true counts, and names each task once", () => {
     const tasks = [ended("completed", {}, "ses_1"), ended("lost", {}, "ses_2"), ended("completed", {}, "ses_3")];
-    const notice = outcomeNotice(tasks);
-    expect(notice.split("\n")[0]).toBe("Background tasks ended: 2 completed, 1 lost.");
-    for (const { id } of tasks) expect(notice.split(id)).toHaveLength(2);
+    const said = outcomeNotice(tasks);
+    expect(said.split("\n")[0]).toBe("Background tasks ended: 2 completed, 1 lost.");
+    for (const { id } of tasks) expect(said.split(id)).toHaveLength(2);
+  });
+
+  test("says how many still work at this moment", () => {
+    const tasks = [ended("completed"), ended("failed")];
+    const first = (live: number) => notice(tasks, live).split("\n")[0];
+    expect(first(0)).toBe("Background tasks ended: 1 completed, 1 failed.");
+    expect(first(1)).toBe("Background tasks ended: 1 completed, 1 failed. 1 still works.");
+    expect(first(3)).toBe("Background tasks ended: 1 completed, 1 failed. 3 still work.");
+    expect(notice([], 3)).toBe("");
+  });
+
+  test("marks the tasks of an unstable model, however they ended, and no others", () => {
+    for (const status of ["completed", "failed", "cancelled", "lost"] as const) {
+      expect(outcomeNotice([launched(true, { status })])).toContain("(ses_child) (unstable model: verify): ");
+      expect(outcomeNotice([launched(false, { status })])).not.toContain("unstable");
+    }
+    expect(outcomeNotice([anEndedTask()])).not.toContain("unstable");
+  });
+
+  test("says how the whole output of a launched task is read, where it was cut", () => {
+    const call = 'The whole of it: background_output({"task_id":"ses_child"})';
+    for (const status of ["completed", "failed", "cancelled", "lost"] as const) {
+      const text = "x".repeat(5_000);
+      expect(outcomeNotice([launched(false, { status, outcome: { text } })])).toEndWith(`\n${call}`);
+      expect(outcomeNotice([launched(false, { status, outcome: { text: "short" } })])).not.toContain(call);
+      expect(outcomeNotice([anEndedTask({ status, outcome: { text } })])).not.toContain(call);
+    }
   });
 
   test("of no task is no text", () => {
@@ -31,8 +65,8 @@ describe("the notice of ended tasks", () => {
 
   test("failed: with the text of the error and the partial output", () => {
     const error = { name: "APIError", message: "429 & <busy>" };
-    const notice = outcomeNotice([ended("failed", { error, text: "half" })]);
-    expect(notice).toContain(": failed: 429 &amp; &lt;busy>\n<output>\nhalf\n</output>");
+    const said = outcomeNotice([ended("failed", { error, text: "half" })]);
+    expect(said).toContain(": failed: 429 &amp; &lt;busy>\n<output>\nhalf\n</output>");
     expect(outcomeNotice([ended("failed", { reason: "a reason" })])).toContain("failed: a reason");
     expect(outcomeNotice([ended("failed")])).toContain("failed: no error was given");
   });
@@ -45,10 +79,10 @@ describe("the notice of ended tasks", () => {
   });
 
   test("lost: that it will not report any more, that nobody must wait for it, and what is known", () => {
-    const notice = outcomeNotice([ended("lost", { reason: "OpenCode stopped", text: "half" })]);
-    expect(notice).toContain("LOST (OpenCode stopped)");
-    expect(notice).toContain("do not wait for it");
-    expect(notice).toContain("Its last words: half");
+    const said = outcomeNotice([ended("lost", { reason: "OpenCode stopped", text: "half" })]);
+    expect(said).toContain("LOST (OpenCode stopped)");
+    expect(said).toContain("do not wait for it");
+    expect(said).toContain("Its last words: half");
   });
 
   test("what a task or a model wrote cannot leave its place", () => {
@@ -60,36 +94,36 @@ describe("the notice of ended tasks", () => {
         outcome: { text: nasty, reason: nasty, error: { name: "E", message: nasty } },
       }),
     );
-    const notice = outcomeNotice(tasks);
-    expect(notice).not.toContain("<goalkeeper>");
-    expect(notice).not.toContain("</goalkeeper>");
-    expect(notice.match(/<\/output>/g)).toHaveLength(2);
+    const said = outcomeNotice(tasks);
+    expect(said).not.toContain("<goalkeeper>");
+    expect(said).not.toContain("</goalkeeper>");
+    expect(said.match(/<\/output>/g)).toHaveLength(2);
   });
 
   test("a long title, output, error or reason is shortened: a task never takes more than a page", () => {
     const long = "x".repeat(100_000);
     for (const status of ["completed", "failed", "cancelled", "lost"] as const) {
-      const outcome = { text: long, reason: "r", error: { name: "E", message: long } };
-      expect(outcomeNotice([anEndedTask({ title: long, status, outcome })]).length).toBeLessThan(6_000);
+      const outcome = { text: long, reason: long, error: { name: "E", message: long } };
+      expect(outcomeNotice([launched(true, { title: long, status, outcome })]).length).toBeLessThan(6_000);
     }
   });
 
   test("the end of a long output is what stays: that is where the result is", () => {
-    const notice = outcomeNotice([ended("completed", { text: `${"x".repeat(9_000)}the result` })]);
-    expect(notice).toContain("the result\n</output>");
-    expect(notice).toContain("characters before this are left out");
+    const said = outcomeNotice([ended("completed", { text: `${"x".repeat(9_000)}the result` })]);
+    expect(said).toContain("the result\n</output>");
+    expect(said).toContain("characters before this are left out");
   });
 });
 
 test("tasks past their ceiling are named as still running, with the advice not to wait", () => {
-  const notice = overdueNotice([aTask({ id: "ses_1", title: "a" }), aMissingTask({ id: "ses_2", title: "b" })]);
-  expect(notice).toContain("do not wait for them");
-  expect(notice).toContain('- "a" (ses_1): still running');
-  expect(notice).toContain('- "b" (ses_2): still missing');
+  const said = overdueNotice([aTask({ id: "ses_1", title: "a" }), aMissingTask({ id: "ses_2", title: "b" })]);
+  expect(said).toContain("do not wait for them");
+  expect(said).toContain('- "a" (ses_1): still running');
+  expect(said).toContain('- "b" (ses_2): still missing');
 });
 
 test("a reminder points to what was reported, and repeats none of it", () => {
-  const notice = reminderNotice([ended("completed", { text: "the result" })]);
-  expect(notice).toContain('- "do completed" (ses_completed): completed, reported above');
-  expect(notice).not.toContain("the result");
+  const said = reminderNotice([ended("completed", { text: "the result" })]);
+  expect(said).toContain('- "do completed" (ses_completed): completed, reported above');
+  expect(said).not.toContain("the result");
 });

@@ -33,7 +33,7 @@ function userText(more: Partial<Extract<HostEvent, { type: "user-text" }>> = {})
 }
 
 function answer(parentID: string, more: Partial<Extract<HostEvent, { type: "assistant-message" }>> = {}): HostEvent {
-  const begun = { summary: false, completedAt: undefined, error: undefined };
+  const begun = { summary: false, completedAt: undefined, error: undefined, usage: undefined };
   return { type: "assistant-message", sessionID: ROOT, messageID: "msg_a", parentID, ...begun, ...more };
 }
 

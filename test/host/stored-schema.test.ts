@@ -6,6 +6,7 @@ import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { stub } from "../../src/keeper/stored-root.ts";
 import { aGoal, aMissingTask, anEndedTask, aTask, delivered, hostTells, OURS, ROOT } from "../support/builders.ts";
 
+const KEY = "goalkeeper";
 const owner = { host: "h", pid: 1, processStartedAt: 2, instance: "i" };
 const tasks = [
   aTask(),
@@ -48,11 +49,11 @@ describe("stored state", () => {
   });
 
   test("a copy that a fork has made names another session, and is none of the fork's (G16)", () => {
-    expect(load({ id: "ses_fork", metadata: { goalkeeper: stored } })).toEqual({ kind: "copy", of: ROOT });
-    expect(load({ id: ROOT, metadata: {} })).toEqual({ kind: "none" });
+    expect(load({ id: "ses_fork", metadata: { goalkeeper: stored } }, KEY)).toEqual({ kind: "copy", of: ROOT });
+    expect(load({ id: ROOT, metadata: {} }, KEY)).toEqual({ kind: "none" });
   });
 
   test("no stored value makes reading throw (Z1)", () => {
-    fc.assert(fc.property(fc.anything(), (value) => void load({ id: ROOT, metadata: { goalkeeper: value } })));
+    fc.assert(fc.property(fc.anything(), (value) => void load({ id: ROOT, metadata: { goalkeeper: value } }, KEY)));
   });
 });

@@ -27,6 +27,9 @@ const NO_GOAL: Decision = { kind: "stop", reason: { why: "no-goal" } };
 let made = 0;
 let after: string[] = [];
 
+/** The ceiling of a task, as the plugin has it. */
+const HOLD_MS = 900_000;
+
 beforeEach(() => {
   made = 0;
   after = [];
@@ -50,7 +53,7 @@ interface Situation {
 /** What is said when the gate itself has decided. */
 function said({ goal, root = aRoot(), tasks = [], now = NOW }: Situation) {
   const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
-  return compose({ root, goal, decision, tasks, now, ids });
+  return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, holdMs: HOLD_MS });
 }
 
 const failed = (id: string) =>

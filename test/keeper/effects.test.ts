@@ -32,7 +32,14 @@ const STORED = {
   revision: 7,
   tasks: [],
 } as const satisfies StoredRoot;
-const PROMPT: Prompt = { sessionID: ROOT, messageID: "msg_5", partID: "prt_5", text: "Go on.", voice: VOICE };
+const PROMPT: Prompt = {
+  sessionID: ROOT,
+  messageID: "msg_5",
+  partID: "prt_5",
+  text: "Go on.",
+  voice: VOICE,
+  synthetic: true,
+};
 
 /** A host that knows an idle child which has finished, and that accepts everything. */
 function aHost(calls: unknown[]): HostPort {
@@ -48,6 +55,9 @@ function aHost(calls: unknown[]): HostPort {
     session: answer("session", aSession(CHILD)),
     roots: answer("roots", []),
     transcript: answer("transcript", [aUserMessage("msg_1"), anAnswer("msg_2", "msg_1", { text: "done" })]),
+    agents: answer("agents", []),
+    createChild: answer("createChild", aSession(CHILD)),
+    abort: answer("abort", undefined),
     prompt: answer("prompt", undefined),
     show: answer("show", undefined),
     writeMetadata: answer("writeMetadata", undefined),
@@ -96,6 +106,10 @@ async function perform(
       return reread === undefined ? Promise.resolve() : reread();
     },
     task: (taskID) => (taskID === task.id ? task : undefined),
+    storedPrompt: (taskID, promptID) => {
+      calls.push(["storedPrompt", taskID, promptID]);
+      return Promise.resolve(known("as it was stored"));
+    },
     dispatch: (input) => inputs.push(input),
     isDisposed: () => disposed,
   });
@@ -260,7 +274,9 @@ describe("send", () => {
   test("hands the prompt over as it is, and says that it was accepted", async () => {
     await perform(SEND);
     expect(calls).toEqual([["prompt", PROMPT]]);
-    expect(inputs).toEqual([{ type: "sent", rootID: ROOT, messageID: "msg_5", answer: known(undefined) }]);
+    expect(inputs).toEqual([
+      { type: "sent", rootID: ROOT, sessionID: ROOT, messageID: "msg_5", answer: known(undefined) },
+    ]);
   });
 
   test.each([UNKNOWN, GONE])("passes on that it was not (%#)", async (answer) => {
@@ -275,12 +291,12 @@ describe("send", () => {
 });
 
 describe("verify", () => {
-  const VERIFY: Effect = { type: "verify", rootID: ROOT, message: aMessage() };
+  const VERIFY: Effect = { type: "verify", rootID: ROOT, sessionID: ROOT, message: aMessage() };
 
   test("says what the transcript of the root holds", async () => {
     await perform(VERIFY);
     expect(calls).toEqual([["transcript", ROOT]]);
-    expect(inputs).toEqual([{ type: "verified", rootID: ROOT, found: { kind: "absent" } }]);
+    expect(inputs).toEqual([{ type: "verified", rootID: ROOT, sessionID: ROOT, found: { kind: "absent" } }]);
   });
 
   test("a root that is gone holds nothing", async () => {
@@ -307,7 +323,8 @@ test("toast shows its message under our name", async () => {
 test("what fails all the same is logged, and never thrown", async () => {
   await perform({ type: "toast", rootID: ROOT, variant: "info", message: "m" }, { host: { toast: REFUSES } });
   await perform({ type: "reread", rootID: ROOT }, { reread: REFUSES });
-  await perform({ type: "verify", rootID: ROOT, message: aMessage() }, { host: { transcript: REFUSES } });
+  const verify = { type: "verify", rootID: ROOT, sessionID: ROOT, message: aMessage() } as const;
+  await perform(verify, { host: { transcript: REFUSES } });
   expect(calls.filter((call) => Array.isArray(call) && call[0] === "log")).toHaveLength(3);
 });
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { Goal } from "../../src/goals/goal.ts";
-import type { HostEvent } from "../../src/host/port.ts";
+import type { Answer, HostEvent } from "../../src/host/port.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect } from "../../src/keeper/messages.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
@@ -20,7 +20,11 @@ class Desk {
       gate: GATE,
       command: "goal",
       limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 1 },
+      concurrency: 5,
+      cancelOnInterrupt: true,
+      reportHoldMs: 900_000,
     },
+    adopts: true,
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
     runner: "me",
     ids: { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` },
@@ -33,6 +37,10 @@ class Desk {
     return this;
   }
 
+  sent(messageID: string, answer: Answer<void>): void {
+    this.keeper.dispatch({ type: "sent", rootID: ROOT, sessionID: ROOT, messageID, answer });
+  }
+
   /** Answers every write that is waiting, then gives the prompts that went out since. */
   async sends(): Promise<readonly Extract<Effect, { type: "send" }>[]> {
     const sends: Extract<Effect, { type: "send" }>[] = [];
@@ -42,7 +50,8 @@ class Desk {
         const { keeper } = this;
         if (effect.type === "save")
           keeper.dispatch({ type: "saved", rootID: ROOT, revision: effect.revision, result: { kind: "ok" } });
-        if (effect.type === "verify") keeper.dispatch({ type: "verified", rootID: ROOT, found: { kind: "absent" } });
+        if (effect.type === "verify")
+          keeper.dispatch({ type: "verified", rootID: ROOT, sessionID: ROOT, found: { kind: "absent" } });
       }
       await this.clock.advance(50);
     }
@@ -67,7 +76,7 @@ function userSays(messageID: string): readonly HostEvent[] {
 }
 
 function answer(parentID: string, completedAt: number | undefined): HostEvent {
-  const message = { sessionID: ROOT, messageID: "msg_a", summary: false, error: undefined };
+  const message = { sessionID: ROOT, messageID: "msg_a", summary: false, error: undefined, usage: undefined };
   return { type: "assistant-message", ...message, parentID, completedAt };
 }
 
@@ -82,7 +91,7 @@ describe("what counts as a turn", () => {
   test("a busy and an idle in which nothing happened end no turn: failures before them still count", async () => {
     for (let round = 0; round < 40 && desk.goal?.status === "active"; round++) {
       for (const { prompt } of await desk.sends()) {
-        desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID: prompt.messageID, answer: UNKNOWN });
+        desk.sent(prompt.messageID, UNKNOWN);
         desk.host(BUSY, IDLE);
       }
       await desk.clock.advance(2 * SECOND);
@@ -93,7 +102,7 @@ describe("what counts as a turn", () => {
   test("a user's message between our continuation and its answer makes the turn the user's", async () => {
     const [send] = await desk.sends();
     const messageID = send?.prompt.messageID ?? "";
-    desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID, answer: { kind: "known", value: undefined } });
+    desk.sent(messageID, { kind: "known", value: undefined });
     desk.host(...userSays("msg_900"), BUSY, answer("msg_900", undefined), answer("msg_900", desk.clock.now()), IDLE);
     expect(desk.goal).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
   });
@@ -101,7 +110,7 @@ describe("what counts as a turn", () => {
   test("without one it is ours, and counts for the progress of the goal", async () => {
     const [send] = await desk.sends();
     const messageID = send?.prompt.messageID ?? "";
-    desk.keeper.dispatch({ type: "sent", rootID: ROOT, messageID, answer: { kind: "known", value: undefined } });
+    desk.sent(messageID, { kind: "known", value: undefined });
     desk.host(BUSY, answer(messageID, undefined), answer(messageID, desk.clock.now()), IDLE);
     expect(desk.goal).toMatchObject({ status: "paused", by: "no-progress", turns: 1 });
   });

@@ -25,12 +25,14 @@ describe("the stub of a task", () => {
   const LIVE = [aTask(), anIdleTask(), anAbortedTask(), aMissingTask(), aQueuedTask()];
 
   test("is the same whatever the host shows of a live task: an observation is not worth a write", () => {
-    for (const task of LIVE) expect(stub(task)).toEqual(aQueuedTask({ askAt: 0 }));
+    for (const task of LIVE) expect(stub(task)).toEqual(aQueuedTask({ waits: { for: "sign", askAt: 0 } }));
   });
 
   test("says that the user interrupted it, and which run it is", () => {
     const run = { number: 2, startedAt: T0, callID: "call_1", promptID: "msg_1" };
-    expect(stub(aTask({ run, interruptedAt: T0 }))).toEqual(aQueuedTask({ run, interruptedAt: T0, askAt: 0 }));
+    expect(stub(aTask({ run, interruptedAt: T0 }))).toEqual(
+      aQueuedTask({ run, interruptedAt: T0, waits: { for: "sign", askAt: 0 } }),
+    );
   });
 
   test("of an ended task has everything but the output, which its session has", () => {

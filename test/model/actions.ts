@@ -191,7 +191,7 @@ export async function act(world: World, action: Action): Promise<void> {
     }
     case "adopt": {
       const parent = choose([...(root === undefined ? [] : [root, root, root]), ...below], action.pick);
-      if (parent !== undefined) host.userSays(host.createChild(parent), "do this");
+      if (parent !== undefined) host.userSays(host.addChild(parent), "do this");
       break;
     }
     case "finish":
@@ -212,7 +212,7 @@ export async function act(world: World, action: Action): Promise<void> {
         below.filter((child) => host.hasTurn(child)),
         action.pick,
       );
-      if (id !== undefined) host.abort(id);
+      if (id !== undefined) host.userAborts(id);
       if (world.book.judgesOwed) await world.clock.advance(10);
       break;
     }
@@ -318,7 +318,7 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
       return host.toolCall(root);
     case "root-abort":
       world.book.aborted(root);
-      return host.abort(root);
+      return host.userAborts(root);
     case "root-ask":
       if (host.hasTurn(root)) host.openAsk(root);
       return;

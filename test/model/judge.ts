@@ -7,6 +7,9 @@ import { idsOf, type Life, ownerOf, type World } from "./world.ts";
 /** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of properties.test.ts. */
 const LONG_MS = 900_000;
 
+/** Tasks are nested no deeper than this in any story. */
+const DEEPEST = 8;
+
 /** I6: asked twice, and of a copy of the state, the gate gives the same answer. */
 export function judgeDecision(world: World): void {
   for (const rootID of world.host.rootIDs()) {
@@ -32,10 +35,12 @@ export async function judgeWaits(world: World): Promise<void> {
   world.calm();
   world.rootTurnMs = 50;
   // A foreground child that works for hours holds its root by right: only background ones may go on.
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < DEEPEST; round++) {
     await world.clock.advance(100);
     for (const id of host.rootIDs().flatMap((root) => [...host.below(root)])) {
-      if (host.isForeground(id) && host.openAsks(id).length === 0) host.finishTurn(id);
+      // The turn of one that waits for a child of its own cannot end.
+      const mayEnd = host.isForeground(id) && !host.isHeldByTask(id) && host.openAsks(id).length === 0;
+      if (mayEnd) host.finishTurn(id);
     }
   }
   await world.clock.advance(100);
@@ -77,6 +82,8 @@ export async function judgeEnd(world: World): Promise<void> {
   const { host, keeper, clock, book } = world;
   // All at once, parents and children: nothing that happens, and nobody could say what is owed.
   book.judgesOwed = false;
+  // Those that are told of tasks of their own begin a turn once more.
+  world.childTurnMs = 50;
   for (let round = 0; round < 4; round++) {
     for (const id of host.rootIDs().flatMap((root) => [...host.below(root), root])) {
       for (const askID of host.openAsks(id)) host.closeAsk(id, askID);
@@ -126,6 +133,7 @@ function replay(world: World, life: Life): readonly Observation[] {
     owner: ownerOf(life.instance),
     runner: life.instance,
     ids: idsOf(clock),
+    adopts: true,
     perform: () => undefined,
     observe: (observation) => observations.push(observation),
   });

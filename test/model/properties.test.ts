@@ -11,9 +11,10 @@ import { CONFIG, World } from "./world.ts";
 
 /** Short ceilings and windows: many of them fit into a story. */
 const CONFIG_HERE = {
+  ...CONFIG,
   timing: { ...CONFIG.timing, cleanupDelayMs: 60_000, ceilingMs: 120_000 },
   gate: { ...CONFIG.gate, maxTaskBlockMs: 120_000 },
-  command: "goal",
+  reportHoldMs: 120_000,
   limits: { maxAutoTurns: 3, maxPromptFailures: 3, noProgressTurns: 0 },
 };
 

@@ -62,7 +62,7 @@ describe("goal and gate", () => {
     const task = await background(world, root);
     world.host.finishTurn(root);
     await world.clock.advance(1_000);
-    world.host.abort(task);
+    world.host.userAborts(task);
     await world.clock.advance(3_000);
     expect(statusOf(world, task)).toBe("cancelled");
     expect(kinds(world)).toEqual(["continuation"]);
@@ -89,7 +89,7 @@ describe("goal and gate", () => {
     await world.clock.advance(1_000);
     world.host.userSays(root, "how is it going?");
     await world.clock.advance(100);
-    world.host.abort(world.keeper.tasks(root)[0]?.id ?? "");
+    world.host.userAborts(world.keeper.tasks(root)[0]?.id ?? "");
     await world.clock.advance(4_000);
     expect(kinds(world)).toEqual([]);
     world.host.finishTurn(root, "fine");
@@ -99,7 +99,7 @@ describe("goal and gate", () => {
 
   test("G5 Esc pauses the goal, says so, nothing prompts the root, and /goal resume goes on", async () => {
     const { world, root } = await working();
-    world.host.abort(root);
+    world.host.userAborts(root);
     await world.clock.advance(60_000);
     expect(world.keeper.goal(root)).toMatchObject({ status: "paused", by: "user" });
     expect(world.host.toasts.some((toast) => toast.message.includes("paused by you"))).toBe(true);
@@ -114,7 +114,7 @@ describe("goal and gate", () => {
     const task = await background(world, root);
     world.host.finishTurn(root);
     await world.clock.advance(1_000);
-    world.host.abort(root);
+    world.host.userAborts(root);
     await world.clock.advance(60_000);
     expect(world.keeper.goal(root)).toMatchObject({ status: "paused", by: "user" });
     expect(statusOf(world, task)).toBe("cancelled");
@@ -125,7 +125,7 @@ describe("goal and gate", () => {
     const { world, root } = await working();
     world.host.retryTurn(root, 30_000);
     await world.clock.advance(1_000);
-    world.host.abort(root);
+    world.host.userAborts(root);
     await world.clock.advance(60_000);
     expect(world.keeper.goal(root)).toMatchObject({ status: "paused", by: "user" });
     expect(kinds(world)).toEqual([]);
@@ -133,7 +133,7 @@ describe("goal and gate", () => {
 
   test("G5 a message right after Esc does not undo the pause", async () => {
     const { world, root } = await working();
-    world.host.abort(root);
+    world.host.userAborts(root);
     await world.clock.advance(100);
     world.host.userSays(root, "wait, something else");
     await world.clock.advance(100);
@@ -162,7 +162,7 @@ describe("goal and gate", () => {
     await world.clock.advance(100);
     world.disturb("session-error", "drop");
     for (let i = 0; i < 3; i++) world.disturb("session-idle", "drop");
-    world.host.abort(task);
+    world.host.userAborts(task);
     await world.clock.advance(600_000);
     expect(statusOf(world, task)).toBe("cancelled");
     expect(why(world, root)).not.toContain("ask-open");
@@ -408,7 +408,7 @@ describe("delivery", () => {
     world.host.faults.prompt = { lateMs: 8_000 };
     await world.clock.advance(100);
     for (const task of tasks) {
-      world.host.abort(task);
+      world.host.userAborts(task);
       await world.clock.advance(3_000);
     }
     await world.clock.advance(60_000);
@@ -431,7 +431,7 @@ describe("delivery", () => {
     const { world, root } = await working();
     const task = await background(world, root);
     world.host.fates.push("refused", "refused", "refused");
-    world.host.abort(task);
+    world.host.userAborts(task);
     await world.clock.advance(2_100);
     world.host.finishTurn(root);
     await world.clock.advance(100);

@@ -1,22 +1,29 @@
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import { HostIds } from "../../src/host/message-id.ts";
-import type { HostEvent, Prompt } from "../../src/host/port.ts";
+import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
 import type { KeeperConfig } from "../../src/keeper/config.ts";
 import { performer } from "../../src/keeper/effects.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Input, Observation, Saved } from "../../src/keeper/messages.ts";
 import type { Owner, StoredRoot } from "../../src/keeper/stored-root.ts";
+import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
 import { SimulatedHost } from "../../src/testing/simulated-host.ts";
 import { Book } from "./book.ts";
 
 export const CONFIG: KeeperConfig = {
-  timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000 },
+  timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000, staleMs: 600_000 },
   gate: { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] },
   command: "goal",
   limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 0 },
+  concurrency: 5,
+  cancelOnInterrupt: true,
+  reportHoldMs: 900_000,
 };
+
+/** Where a child's own session keeps the prompt that it was made with. */
+export const TASK_KEY = "goalkeeper_task";
 
 export interface WorldOptions {
   readonly config?: KeeperConfig;
@@ -50,6 +57,7 @@ export class World {
   readonly book: Book;
   readonly config: KeeperConfig;
   rootTurnMs: number | undefined;
+  childTurnMs: number | undefined;
   keeper: Keeper;
   private readonly disturbances = new Map<HostEvent["type"], Disturbance[]>();
 
@@ -61,7 +69,7 @@ export class World {
       onEvent: (event) => this.hear(event),
       onChatMessage: (message) => this.chatMessage(message),
       onDispose: () => this.keeper.dispose(),
-      turnMs: (sessionID) => (this.host.isRoot(sessionID) ? this.rootTurnMs : undefined),
+      turnMs: (sessionID) => (this.host.isRoot(sessionID) ? this.rootTurnMs : this.childTurnMs),
     });
     this.book = new Book(this);
     this.keeper = this.newKeeper();
@@ -215,6 +223,7 @@ export class World {
       owner: ownerOf(instance),
       runner: instance,
       ids: idsOf(clock),
+      adopts: true,
       perform: (effect) => perform(effect),
       observe: (observation) => {
         if (observation.type === "input") life.inputs.push({ at: clock.now(), input: observation.input });
@@ -227,10 +236,20 @@ export class World {
       store: { save: (stored) => this.save(stored), taken: async () => undefined },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
+      storedPrompt: (taskID, promptID) => this.storedPrompt(taskID, promptID),
       isDisposed: () => false,
       dispatch: (input) => keeper.dispatch(input),
     });
     return keeper;
+  }
+
+  private async storedPrompt(taskID: string, promptID: string): Promise<Answer<string>> {
+    const session = await this.host.session(taskID);
+    if (session.kind !== "known") return session;
+    const stored = readStoredLaunch(session.value.metadata[TASK_KEY]);
+    return stored?.promptID === promptID
+      ? { kind: "known", value: stored.prompt }
+      : { kind: "unknown", reason: "it is not stored" };
   }
 
   private async save(stored: StoredRoot): Promise<Saved> {
@@ -249,7 +268,7 @@ export function idsOf(clock: { now(): number; after(delayMs: number, ring: () =>
   return new HostIds(clock, () => 0);
 }
 
-/** The host as the performer sees it; the book hears of every prompt before it is sent and after it is answered. */
+/** The host as the performer sees it; the book hears of every prompt of a root before it is sent and after it is answered. */
 function watched(host: SimulatedHost, book: Book): SimulatedHost {
   return new Proxy(host, {
     get(target, key) {
@@ -258,6 +277,7 @@ function watched(host: SimulatedHost, book: Book): SimulatedHost {
         return typeof value === "function" ? value.bind(target) : value;
       }
       return async (prompt: Prompt) => {
+        if (!target.isRoot(prompt.sessionID)) return target.prompt(prompt);
         book.prompting(prompt);
         // Prompts without end are a breach, and must not become a test without end.
         if (target.prompts.length > MOST_PROMPTS) {

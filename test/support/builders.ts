@@ -5,7 +5,7 @@ import type { Goal } from "../../src/goals/goal.ts";
 import type { Root } from "../../src/goals/root.ts";
 import type { SessionInfo, TranscriptMessage, Voice } from "../../src/host/port.ts";
 import type { Look } from "../../src/tasks/grace-period-pruner.ts";
-import type { Reading } from "../../src/tasks/outcome.ts";
+import { NO_USAGE, type Reading } from "../../src/tasks/outcome.ts";
 import type { Delivery, EndedTask, MissingTask, QueuedTask, RunningTask, TaskTiming } from "../../src/tasks/task.ts";
 
 /** The moment at which everything here begins; epoch ms. */
@@ -14,7 +14,12 @@ export const ROOT = "ses_root";
 export const CHILD = "ses_child";
 export const VOICE: Voice = { agent: "build", model: { providerID: "p", modelID: "m" } };
 
-export const TIMING: TaskTiming = { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000 };
+export const TIMING: TaskTiming = {
+  graceMs: 5_000,
+  cleanupDelayMs: 600_000,
+  ceilingMs: 900_000,
+  staleMs: 600_000,
+};
 export const GATE: GateConfig = { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] };
 
 const RECORD = {
@@ -29,7 +34,7 @@ const RECORD = {
 } as const;
 
 export function aQueuedTask(more: Partial<QueuedTask> = {}): QueuedTask {
-  return { ...RECORD, status: "queued", askAt: T0 + 60_000, ...more };
+  return { ...RECORD, status: "queued", waits: { for: "sign", askAt: T0 + 60_000 }, ...more };
 }
 
 /** A running task; with another `observed` an idle or an aborted one. */
@@ -105,9 +110,21 @@ export function aMessage(more: Partial<Message> = {}): Message {
   return { id: "msg_5", partID: "prt_5", kind: "continuation", text, outcomes: [], overdueTaskIDs: [], ...more };
 }
 
+/** A reading that costs nothing; of an unfinished one there is at least the beginning of an answer. */
+export function aReading(reading: WithDefaults<Reading>): Reading {
+  const begun = reading.kind === "unfinished" ? { begun: true } : {};
+  return { usage: NO_USAGE, ...begun, ...reading } as Reading;
+}
+
+type WithDefaults<R> = R extends Reading ? Omit<R, "usage" | "begun"> & Partial<Pick<R, "usage">> & Begun<R> : never;
+type Begun<R> = R extends { begun: boolean } ? { readonly begun?: boolean } : unknown;
+
 /** All three questions answered: not shown as working, still listed, and what the transcript says. */
-export function aLook(reading: Reading = { kind: "unfinished", text: "" }, more: Partial<Look> = {}): Look {
-  return { shown: known(false), listed: known(true), reading: known(reading), ...more };
+export function aLook(
+  reading: WithDefaults<Reading> = { kind: "unfinished", text: "" },
+  more: Partial<Look> = {},
+): Look {
+  return { shown: known(false), listed: known(true), reading: known(aReading(reading)), ...more };
 }
 
 export function known<T>(value: T): { readonly kind: "known"; readonly value: T } {
@@ -119,7 +136,8 @@ export const GONE = { kind: "gone" } as const;
 
 export function aUserMessage(id: string, more: Partial<TranscriptMessage> = {}): TranscriptMessage {
   const text = `prompt ${id}`;
-  return { id, role: "user", createdAt: T0, summary: false, text, rawText: text, compaction: false, ...more };
+  const said = { text, rawText: text, parts: [{ type: "text", text }] } as const;
+  return { id, role: "user", createdAt: T0, summary: false, compaction: false, ...said, ...more };
 }
 
 /** An assistant message that has ended well. */
@@ -127,7 +145,8 @@ export function anAnswer(id: string, parentID: string, more: Partial<TranscriptM
   const ended = { completedAt: T0 + 1_000, finish: "stop" };
   const text = `answer ${id}`;
   const kind = { role: "assistant", summary: false, compaction: false } as const;
-  return { id, parentID, createdAt: T0, ...kind, ...ended, text, rawText: text, ...more };
+  const said = { text, rawText: text, parts: [{ type: "text", text }] } as const;
+  return { id, parentID, createdAt: T0, ...kind, ...ended, ...said, ...more };
 }
 
 /** An assistant message without an end: what `kill -9` leaves behind. */

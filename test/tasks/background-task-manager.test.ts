@@ -27,6 +27,7 @@ class Books {
     now: () => this.now,
     timing: TIMING,
     runner: "me",
+    adopts: true,
     onChange: (change) => this.changes.push(change),
     onEffect: (effect) => this.effects.push(effect),
   });
@@ -85,7 +86,7 @@ function hostTold(sessionID = ROOT, messageID = "msg_5"): HostEvent {
 }
 
 function answer(parentID: string, more: Partial<Extract<HostEvent, { type: "assistant-message" }>> = {}): HostEvent {
-  const ended = { summary: false, completedAt: T0, error: undefined };
+  const ended = { summary: false, completedAt: T0, error: undefined, usage: undefined };
   const message = { sessionID: ROOT, messageID: "msg_a", ...ended };
   return { type: "assistant-message", parentID, ...message, ...more };
 }

@@ -17,10 +17,12 @@ import {
 } from "../support/builders.ts";
 
 const GRACE_OVER = T0 + TIMING.graceMs;
-const UNFINISHED: Reading = { kind: "unfinished", text: "so far" };
-const FINISHED: Reading = { kind: "finished", text: "the result" };
-const FAILED: Reading = { kind: "failed", text: "so far", error: { name: "APIError", message: "401" } };
-const ABORTED: Reading = { kind: "aborted", text: "so far" };
+const USAGE = { tokens: 1_200, cost: 0.02 };
+const UNFINISHED: Reading = { kind: "unfinished", text: "so far", usage: USAGE, begun: true };
+const FINISHED: Reading = { kind: "finished", text: "the result", usage: USAGE };
+const ERROR = { name: "APIError", message: "401" };
+const FAILED: Reading = { kind: "failed", text: "so far", usage: USAGE, error: ERROR };
+const ABORTED: Reading = { kind: "aborted", text: "so far", usage: USAGE };
 
 function verdict(look: Look, now: number, task: MissingTask = aMissingTask(), timing: TaskTiming = TIMING): Verdict {
   return settleMissing(task, look, now, timing);
@@ -62,12 +64,12 @@ describe("what one look proves", () => {
     expect(verdict(aLook(FINISHED), T0)).toEqual({
       kind: "ended",
       status: "completed",
-      outcome: { text: "the result" },
+      outcome: { text: "the result", usage: USAGE },
     });
     expect(verdict(aLook(FAILED), T0)).toEqual({
       kind: "ended",
       status: "failed",
-      outcome: { text: "so far", error: { name: "APIError", message: "401" } },
+      outcome: { text: "so far", usage: USAGE, error: ERROR },
     });
   });
 
@@ -82,7 +84,7 @@ describe("what one look proves", () => {
       expect(verdict(aLook(ABORTED), T0, aMissingTask({ doubt: why }))).toEqual({
         kind: "ended",
         status: "cancelled",
-        outcome: { text: "so far", reason: "it was aborted" },
+        outcome: { text: "so far", usage: USAGE, reason: "it was aborted" },
       });
     },
   );

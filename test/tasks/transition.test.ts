@@ -27,7 +27,8 @@ const SECOND = 1_000;
 const MINUTE = 60_000;
 
 function at(now: number, lastSignAt = T0): TransitionContext {
-  return { now, timing: TIMING, lastSignAt, runsElsewhere: false };
+  const nothing = { runsElsewhere: false, toolRuns: false, hasOwnWork: () => false };
+  return { now, timing: TIMING, lastSignAt, ...nothing };
 }
 
 function next(task: Task, event: TaskEvent, now = T0 + SECOND): Task {
@@ -42,7 +43,6 @@ function toolEnded(more: Partial<Extract<TaskEvent, { type: "tool" }>> = {}): Ta
 
 const FOREGROUND = { origin: "foreground", run: { number: 1, startedAt: T0, callID: "call_1" } } as const;
 const NATIVE: Origin[] = ["foreground", "background"];
-const NOT_NATIVE: Origin[] = ["launched", "adopted"];
 const EVERY_LIVE = [aQueuedTask(), aTask(), anIdleTask(), anAbortedTask(), aMissingTask()];
 
 describe("busy", () => {
@@ -78,12 +78,15 @@ describe("idle", () => {
     expect(taskDeadline(task)).toBe(T0 + MINUTE + 2 * SECOND);
   });
 
-  test.each(NOT_NATIVE)(
-    "nobody else tells the end of a task that is %s, so its transcript is read as soon as the host has stored it",
-    (origin) => {
-      expect(taskDeadline(next(aTask({ origin }), { type: "idle" }, T0 + MINUTE))).toBe(T0 + MINUTE + SECOND / 2);
-    },
-  );
+  test("nobody else tells us the end of an adopted task, so its transcript is read as soon as the host has stored it", () => {
+    const task = next(aTask({ origin: "adopted" }), { type: "idle" }, T0 + MINUTE);
+    expect(taskDeadline(task)).toBe(T0 + MINUTE + SECOND / 2);
+  });
+
+  test("one that we launched is read at once: how it ended may be stored already", () => {
+    const task = next(aTask({ origin: "launched" }), { type: "idle" }, T0 + MINUTE);
+    expect(taskDeadline(task)).toBe(T0 + MINUTE);
+  });
 
   test("the second idle of a pair does not start the wait anew", () => {
     const task = anIdleTask();
@@ -139,7 +142,7 @@ describe("prompted", () => {
       aQueuedTask({
         origin: "adopted",
         run: { number: 2, startedAt: T0 + MINUTE, promptID: "msg_b" },
-        askAt: T0 + 2 * MINUTE,
+        waits: { for: "sign", askAt: T0 + 2 * MINUTE },
       }),
     );
   });
@@ -294,7 +297,7 @@ describe("the parent's Task-tool call", () => {
       aQueuedTask({
         origin: "background",
         run: { number: 2, startedAt: T0 + MINUTE, callID: "call_2" },
-        askAt: T0 + 2 * MINUTE,
+        waits: { for: "sign", askAt: T0 + 2 * MINUTE },
       }),
     );
   });
@@ -476,11 +479,13 @@ describe("interrupt and restart", () => {
     const interrupted = next(aTask(), { type: "interrupted" });
     expect(next(next(interrupted, { type: "idle" }), { type: "busy" })).toMatchObject({ interruptedAt: T0 + SECOND });
     expect(next(interrupted, { type: "deleted", text: undefined })).toMatchObject({ interruptedAt: T0 + SECOND });
-    expect(next(interrupted, { type: "restarted", runner: "me" })).toMatchObject({ interruptedAt: T0 + SECOND });
+    expect(next(interrupted, { type: "restarted", runner: "me", waits: false })).toMatchObject({
+      interruptedAt: T0 + SECOND,
+    });
   });
 
   test("after a restart every live task is missing, runs here, and is looked at at once", () => {
-    const task = next(aQueuedTask(), { type: "restarted", runner: "next" }, T0 + MINUTE);
+    const task = next(aQueuedTask(), { type: "restarted", runner: "next", waits: false }, T0 + MINUTE);
     expect(task).toMatchObject({ status: "missing", doubt: "restart", runner: "next", lookAt: T0 + MINUTE });
     expect(task).toMatchObject({ graceUntil: T0 + MINUTE + TIMING.graceMs });
   });
@@ -490,7 +495,7 @@ describe("interrupt and restart", () => {
       [hostTells(T0 - 2 * SECOND), hostTells(T0 + 2 * SECOND)],
       [OURS, hostTells(T0 + 2 * SECOND)],
     ] as const) {
-      const event = { type: "restarted", runner: "next" } as const;
+      const event = { type: "restarted", runner: "next", waits: false } as const;
       const { task, effects } = transition(anEndedTask({ delivery }), event, at(T0));
       expect(task).toMatchObject({ runner: "next", delivery: expected });
       expect(transition(task, { type: "clock" }, at(T0 + 3 * SECOND)).task).toMatchObject({ delivery: OURS });
@@ -500,7 +505,7 @@ describe("interrupt and restart", () => {
 
   test("what was told before the restart is not told again", () => {
     const task = anEndedTask({ delivery: delivered() });
-    expect(transition(task, { type: "restarted", runner: "next" }, at(T0))).toEqual({
+    expect(transition(task, { type: "restarted", runner: "next", waits: false }, at(T0))).toEqual({
       task: { ...task, runner: "next" },
       effects: [],
     });

@@ -162,6 +162,7 @@ export const EVERYTHING: readonly Observation[] = [
     summary: false,
     completedAt: 9,
     error,
+    usage: { tokens: 1_200, cost: 0.02 },
   }),
   host({
     type: "tool",
@@ -192,13 +193,19 @@ export const EVERYTHING: readonly Observation[] = [
     look: {
       shown: { kind: "unknown", reason: SECRET },
       listed: { kind: "gone" },
-      reading: { kind: "known", value: { kind: "failed", text: SECRET, error } },
+      reading: { kind: "known", value: { kind: "failed", text: SECRET, usage: { tokens: 1_200, cost: 0.02 }, error } },
     },
   }),
   input({ type: "statuses", answer: { kind: "known", value: new Map([[CHILD, "busy"]]) } }),
   input({ type: "saved", rootID: ROOT, revision: 1, result: { kind: "failed", reason: SECRET } }),
-  input({ type: "sent", rootID: ROOT, messageID: "msg_1", answer: { kind: "unknown", reason: SECRET } }),
-  input({ type: "verified", rootID: ROOT, found: { kind: "unanswered", text: SECRET } }),
+  input({
+    type: "sent",
+    rootID: ROOT,
+    sessionID: ROOT,
+    messageID: "msg_1",
+    answer: { kind: "unknown", reason: SECRET },
+  }),
+  input({ type: "verified", rootID: ROOT, sessionID: ROOT, found: { kind: "unanswered", text: SECRET } }),
   input({ type: "handed-over", rootID: ROOT, messageID: "msg_1" }),
   task(running, failed),
   task(failed, undefined),
@@ -249,8 +256,8 @@ export const EVERYTHING: readonly Observation[] = [
   effect({
     type: "send",
     rootID: ROOT,
-    prompt: { sessionID: ROOT, messageID: "msg_1", partID: "prt_1", text: SECRET, voice },
+    prompt: { sessionID: ROOT, messageID: "msg_1", partID: "prt_1", text: SECRET, voice, synthetic: true },
   }),
-  effect({ type: "verify", rootID: ROOT, message }),
+  effect({ type: "verify", rootID: ROOT, sessionID: ROOT, message }),
   effect({ type: "toast", rootID: ROOT, variant: "info", message: SECRET }),
 ];

@@ -101,9 +101,10 @@ test("an input for everybody is written to the roots that it moved, once each, a
 
 test("effects and their answers are in the trace", () => {
   const trace = recorder();
-  const prompt = { sessionID: ROOT, messageID: "msg_1", partID: "prt_1", text: SECRET, voice: undefined };
+  const about = { sessionID: ROOT, messageID: "msg_1" };
+  const prompt = { ...about, partID: "prt_1", text: SECRET, voice: undefined, synthetic: true };
   trace.observe(effect({ type: "send", rootID: ROOT, prompt }));
-  trace.observe(input({ type: "sent", rootID: ROOT, messageID: "msg_1", answer: { kind: "known", value: undefined } }));
+  trace.observe(input({ type: "sent", rootID: ROOT, ...about, answer: { kind: "known", value: undefined } }));
   expect(read().records.slice(1)).toMatchObject([
     { effect: { type: "send", text: SECRET.length } },
     { input: { type: "sent", answer: "known" } },

@@ -36,7 +36,7 @@ function record(seconds: number, observation: Observation): TraceRecord {
 
 const busy = host({ type: "session-busy", sessionID: ROOT });
 const idle = host({ type: "session-idle", sessionID: ROOT });
-const queued: Task = { ...running, status: "queued", askAt: 0 } as Task;
+const queued: Task = { ...running, status: "queued", waits: { for: "sign", askAt: 0 } } as Task;
 const waits = (...untils: readonly number[]): Observation => ({
   type: "decision",
   rootID: ROOT,

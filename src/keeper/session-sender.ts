@@ -23,10 +23,10 @@ export interface SenderContext {
 }
 
 /**
- * The outbox of one root: written before acted. A message goes out once its reservation is stored, and only if it is
+ * The outbox of one session: written before acted. A message goes out once its reservation is stored, and only if it is
  * still wanted by then. A continuation that carries nothing else takes ids that were stored ahead.
  */
-export class RootSender {
+export class SessionSender {
   private outbox: Outbox = EMPTY;
   private spare: Pick<Message, "id" | "partID"> | undefined;
 

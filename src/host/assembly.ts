@@ -1,0 +1,141 @@
+import { performer } from "../keeper/effects.ts";
+import { Keeper } from "../keeper/keeper.ts";
+import type { Observation } from "../keeper/messages.ts";
+import { TaskManager } from "../library/task-manager.ts";
+import { keeperConfig, type Options } from "../options.ts";
+import { Launcher } from "../tasks/launcher.ts";
+import { readStoredLaunch } from "../tasks/stored-launch.ts";
+import { systemClock } from "../time/clock.ts";
+import { EventTranslator } from "./events.ts";
+import { Loader } from "./loader.ts";
+import { HostIds } from "./message-id.ts";
+import type { OpencodeHost } from "./opencode.ts";
+import type { Answer } from "./port.ts";
+import { isAlive, newOwner, ownerKey, parseOwnerKey } from "./process-identity.ts";
+import { enlist, registry } from "./registry.ts";
+import { Store } from "./store.ts";
+
+export interface AssemblySettings {
+  readonly host: OpencodeHost;
+  /** The key in a session's metadata under which the books are kept. */
+  readonly key: string;
+  readonly options: Options;
+  /** Whether children that others made are tasks too. */
+  readonly adopts: boolean;
+  readonly observe: (observation: Observation) => void;
+  readonly onDispose?: () => void;
+}
+
+export interface Assembly {
+  readonly keeper: Keeper;
+  readonly loader: Loader;
+  readonly translator: EventTranslator;
+  readonly ids: HostIds;
+  readonly tasks: TaskManager;
+}
+
+/** Builds the parts that keep the books of one directory and connects them. It asks the host nothing. */
+export function assemble({ host, key, options, adopts, observe, ...settings }: AssemblySettings): Assembly {
+  const clock = systemClock;
+  const owner = newOwner();
+  const runner = ownerKey(owner);
+  const delist = enlist(owner.instance);
+  const ids = new HostIds(clock);
+  const metadataKey = `${key}_task`;
+  const runsElsewhere = (other: string) => {
+    const parsed = parseOwnerKey(other);
+    return other !== runner && parsed !== undefined && isAlive(parsed, registry().instances);
+  };
+
+  const keeper: Keeper = new Keeper({
+    clock,
+    config: keeperConfig(options),
+    owner,
+    runner,
+    ids,
+    adopts,
+    observe: (observation) => {
+      observe(observation);
+      tasks.observed(observation);
+    },
+    perform: (effect) => perform(effect),
+  });
+  const loader = new Loader({ key, host, keeper, runner, runsElsewhere, resumeOnStart: options.resume_on_start });
+  const store = new Store({
+    key,
+    host,
+    runsElsewhere,
+    onDamage: (rootID) => keeper.dispatch({ type: "storage-repaired", rootID }),
+    onMoved: (rootID, claim) => keeper.dispatch({ type: "moved", rootID, claim }),
+  });
+  const perform = performer({
+    host,
+    store,
+    task: (taskID) => keeper.manager.get(taskID),
+    storedPrompt: (taskID, promptID) => storedPrompt(host, metadataKey, taskID, promptID),
+    reread: (rootID) => loader.reread(rootID),
+    dispatch: (answer) => keeper.dispatch(answer),
+    isDisposed: () => keeper.isDisposed,
+  });
+  const translator = new EventTranslator({
+    sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
+    event: (event) => {
+      keeper.dispatch({ type: "host", event });
+      if (event.type === "session-deleted") store.forget(event.sessionID);
+      if (event.type !== "session-seen") return;
+      loader.see(event.session);
+      store.observe(event.session);
+    },
+  });
+  const launcher = new Launcher({
+    host,
+    ids,
+    now: () => clock.now(),
+    metadataKey,
+    maxDepth: options.max_task_depth,
+    unstableModels: options.unstable_models,
+    books: {
+      get: (taskID) => keeper.manager.get(taskID),
+      see: (session) => {
+        if (keeper.manager.tree.get(session.id) !== undefined) return;
+        keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } });
+      },
+      voice: (sessionID) => keeper.root(sessionID)?.voice,
+      launched: (rootID, task, requestedAt, stopped) =>
+        keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
+      resume: (taskID, launch, promptID, prompt) => {
+        const rootID = keeper.rootOf(taskID);
+        keeper.dispatch({ type: "resume", rootID, taskID, launch, promptID, prompt });
+      },
+      handedOver: (task, to) => tasks.handedOver(task, to),
+    },
+  });
+  const tasks: TaskManager = new TaskManager({
+    clock,
+    keeper,
+    launcher,
+    host,
+    receive: (event) => translator.receive(event),
+    onDispose: () => {
+      host.dispose();
+      keeper.dispose();
+      delist();
+      settings.onDispose?.();
+    },
+  });
+  return { keeper, loader, translator, ids, tasks };
+}
+
+async function storedPrompt(
+  host: Pick<OpencodeHost, "session">,
+  metadataKey: string,
+  taskID: string,
+  promptID: string,
+): Promise<Answer<string>> {
+  const session = await host.session(taskID);
+  if (session.kind !== "known") return session;
+  const stored = readStoredLaunch(session.value.metadata[metadataKey]);
+  return stored?.promptID === promptID
+    ? { kind: "known", value: stored.prompt }
+    : { kind: "unknown", reason: "its prompt is not stored in its session any more" };
+}

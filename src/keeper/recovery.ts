@@ -1,0 +1,59 @@
+import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import type { Task } from "../tasks/task.ts";
+import type { Input } from "./messages.ts";
+import type { RootKeeper } from "./root-keeper.ts";
+import { isUnsent, type StoredRoot } from "./stored-root.ts";
+
+export interface RecoveryContext {
+  readonly manager: BackgroundTaskManager;
+  /** This instance, as it stands in the tasks that it runs. */
+  readonly runner: string;
+  readonly open: (rootID: string) => RootKeeper;
+}
+
+/** Takes back what another process, or this one before a restart, has written down. */
+export class Recovery {
+  constructor(private readonly context: RecoveryContext) {}
+
+  restored({ stored, awake, elsewhere }: Extract<Input, { type: "restored" }>): void {
+    const { manager, open } = this.context;
+    const seen = { archived: false, metadata: {} };
+    manager.tree.see({ id: stored.self, title: "", createdAt: 0, ...seen });
+    for (const { id, parentID, title, createdAt } of stored.tasks)
+      manager.tree.see({ id, parentID, title, createdAt, ...seen });
+    manager.restore(stored.tasks.map((task) => (elsewhere.includes(task.id) ? startedElsewhere(task) : task)));
+    open(stored.self).restore(stored, awake);
+    this.takeOver(stored, elsewhere);
+  }
+
+  reread({ stored, elsewhere }: Extract<Input, { type: "reread" }>): void {
+    const { manager, runner } = this.context;
+    for (const task of stored.tasks) {
+      if (manager.get(task.id)?.runner !== runner) manager.dispatch(task.id, { type: "reread", stored: task });
+    }
+    this.takeOver(stored, elsewhere);
+  }
+
+  /** The host had told an outcome before it was killed: its message stands in the parent's transcript. */
+  toldBefore({ told, messageID, run, answered }: Extract<Input, { type: "told-before" }>): void {
+    const { manager } = this.context;
+    const { taskID, ended, text } = told;
+    if (manager.get(taskID)?.run.number !== run) return;
+    manager.dispatch(taskID, { type: "told", ended, text, messageID });
+    if (answered) manager.dispatch(taskID, { type: "reconciled", run });
+  }
+
+  /** Tasks whose process is gone are ours from now on; those of a living one stay with it. */
+  private takeOver(stored: StoredRoot, elsewhere: readonly string[]): void {
+    const { manager, runner } = this.context;
+    for (const task of stored.tasks) {
+      const orphaned = !elsewhere.includes(task.id) && manager.get(task.id)?.runner !== runner;
+      if (orphaned) manager.dispatch(task.id, { type: "restarted", runner, waits: isUnsent(task) });
+    }
+  }
+}
+
+/** Another living process starts it: from here it is only watched. */
+function startedElsewhere(task: Task): Task {
+  return task.status === "queued" ? { ...task, waits: { for: "sign", askAt: 0 } } : task;
+}

@@ -1,0 +1,231 @@
+import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
+import { type Decision, rootReasons } from "../goals/gate.ts";
+import type { Goal, GoalEvent } from "../goals/goal.ts";
+import type { PromptVoice } from "../host/port.ts";
+import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import type { Task } from "../tasks/task.ts";
+import { ChildReports } from "./child-reports.ts";
+import { compose, reminderDeadline, reportAt } from "./compose.ts";
+import type { KeeperConfig } from "./config.ts";
+import type { Effect, Observation } from "./messages.ts";
+import type { RootSession } from "./root-session.ts";
+import { messageOf, SessionSender } from "./session-sender.ts";
+import type { ReservedMessage, StoredRoot } from "./stored-root.ts";
+
+export interface RootMessagesContext {
+  readonly rootID: string;
+  readonly now: () => number;
+  readonly config: KeeperConfig;
+  readonly manager: BackgroundTaskManager;
+  readonly ids: { message(after: string): string; part(): string };
+  readonly session: RootSession;
+  readonly goal: () => Goal | undefined;
+  readonly decision: () => Decision;
+  readonly tasks: () => readonly Task[];
+  /** The message id whose reservation is stored. */
+  readonly storedID: () => string | undefined;
+  /** Another message, or none, is on its way into the root. */
+  readonly onOtherMessage: () => void;
+  /** Anything has changed on which what is to be said next may depend. */
+  readonly onChange: () => void;
+  readonly onGoalEvent: (event: GoalEvent) => void;
+  readonly perform: (effect: Effect) => void;
+  readonly observe: (observation: Observation) => void;
+}
+
+/** All that we say in a root and in the tasks below it: continuations, wrap-ups and reports. */
+export class RootMessages {
+  private readonly sender: SessionSender;
+  private readonly reports: ChildReports;
+  private isElsewhere = false;
+
+  constructor(private readonly context: RootMessagesContext) {
+    const { now, ids, config, manager, session, tasks, storedID } = context;
+    this.sender = new SessionSender({
+      now,
+      ids,
+      wanted: () => this.wanted(),
+      lastMessageID: () => session.state.lastMessageID,
+      storedID,
+      onChange: (before, after) => this.changed(before, after),
+      onEffect: (effect) => this.rootEffect(effect),
+    });
+    this.reports = new ChildReports({
+      now,
+      ids,
+      holdMs: config.reportHoldMs,
+      tasks,
+      readerOf: (task) => manager.readerOf(task),
+      onChange: context.onChange,
+      onEffect: (sessionID, effect) => this.childEffect(sessionID, effect),
+    });
+  }
+
+  /** Whether a message is on its way into the root. */
+  get isSending(): boolean {
+    return this.sender.message !== undefined;
+  }
+
+  get isWaitingForStore(): boolean {
+    return this.sender.isWaitingForStore;
+  }
+
+  /** The tasks that the root itself is told about: nobody nearer to them is left. */
+  get addressed(): readonly Task[] {
+    const { manager, rootID, tasks } = this.context;
+    return tasks().filter((task) => manager.readerOf(task) === rootID);
+  }
+
+  /** The earliest moment at which there may be something to say, or something to be said again. */
+  get deadline(): number {
+    const { config, session, tasks, now } = this.context;
+    const report = reportAt(this.addressed, config.reportHoldMs);
+    return Math.min(
+      this.sender.deadline,
+      this.reports.deadline,
+      reminderDeadline(session.state, tasks(), now()),
+      report > now() ? report : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  /** Says what is to be said now. */
+  work(mayBegin: boolean): void {
+    this.sender.work(mayBegin);
+    this.reports.work();
+  }
+
+  clock(): void {
+    this.sender.event({ type: "clock", rootIdle: this.context.session.state.activity.kind === "idle" });
+    this.reports.clock();
+  }
+
+  /** Something about the message that is on its way into a session. */
+  event(sessionID: string, event: OutboxEvent): void {
+    if (sessionID === this.context.rootID) this.sender.event(event);
+    else this.reports.event(sessionID, event);
+  }
+
+  /** What a transcript says about the message that is on its way into it: by now it may be unwanted. */
+  verified(sessionID: string, found: Found): void {
+    if (sessionID === this.context.rootID)
+      this.sender.event({ type: "verified", found, maySend: this.maySend(this.sender.message) });
+    else this.reports.event(sessionID, { type: "verified", found, maySend: this.reports.mayTell(sessionID) });
+  }
+
+  restore({ reserved }: StoredRoot): void {
+    this.isElsewhere = false;
+    if (reserved !== undefined) this.sender.event({ type: "restored", message: { ...reserved, text: "" } });
+  }
+
+  /** Somebody else keeps the books of this root now: what is under way here is theirs to find. */
+  abandon(): void {
+    this.isElsewhere = true;
+    this.sender.event({ type: "abandon" });
+  }
+
+  withdraw(): void {
+    this.sender.event({ type: "withdraw" });
+  }
+
+  /** A task has ended: nothing more is said in it. */
+  taskEnded(sessionID: string): void {
+    this.reports.ended(sessionID);
+  }
+
+  /** The root is deleted. */
+  end(): void {
+    this.sender.event({ type: "reader-gone" });
+  }
+
+  reservation(isPursuing: boolean): ReservedMessage | undefined {
+    return this.sender.reservation(isPursuing);
+  }
+
+  private wanted(): Message | undefined {
+    if (this.isElsewhere) return undefined;
+    const { context, addressed } = this;
+    const { session, ids, config } = context;
+    const [goal, decision, tasks, now] = [context.goal(), context.decision(), context.tasks(), context.now()];
+    const { reportHoldMs: holdMs } = config;
+    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs });
+  }
+
+  private maySend(message: Message | undefined): boolean {
+    const decision = this.context.decision();
+    if (message?.kind === "task-outcome")
+      return rootReasons(this.context.session.state, this.context.now()).length === 0;
+    return decision.kind === "continue" && decision.prompt === message?.kind;
+  }
+
+  private changed(before: Outbox, after: Outbox): void {
+    const [was, is] = [messageOf(before), messageOf(after)];
+    this.context.onChange();
+    if (was?.id !== is?.id) this.context.onOtherMessage();
+    const { rootID, observe } = this.context;
+    observe({ type: "outbox", rootID, state: after.state, message: is ?? was });
+  }
+
+  private rootEffect(effect: OutboxEffect): void {
+    const { message } = effect;
+    const { rootID, session, perform, onGoalEvent } = this.context;
+    switch (effect.type) {
+      case "send":
+        return this.send(rootID, message, session.state.voice);
+      case "verify":
+        return perform({ type: "verify", rootID, sessionID: rootID, message });
+      case "delivered":
+        return this.delivered(rootID, message);
+      case "started":
+        session.beginTurn(message.id, message.kind === "task-outcome" ? "report" : "continuation");
+        return this.count(message);
+      case "overtaken":
+        return this.count(message);
+      case "given-up":
+        this.undelivered(message, effect.reason);
+        return onGoalEvent(
+          message.kind === "wrapup" ? { type: "wrapped-up" } : { type: "prompt-failed", reason: effect.reason },
+        );
+    }
+  }
+
+  /** A report to a task: it starts no turn of the goal. */
+  private childEffect(sessionID: string, effect: OutboxEffect): void {
+    const { message } = effect;
+    const { rootID, manager, perform } = this.context;
+    switch (effect.type) {
+      case "send":
+        return this.send(sessionID, message, manager.get(sessionID)?.launch?.voice);
+      case "verify":
+        return perform({ type: "verify", rootID, sessionID, message });
+      case "delivered":
+        return this.delivered(sessionID, message);
+      case "started":
+      case "overtaken":
+        return;
+      case "given-up":
+        return this.undelivered(message, effect.reason);
+    }
+  }
+
+  private send(sessionID: string, message: Message, voice: PromptVoice | undefined): void {
+    const { id: messageID, partID, text } = message;
+    const prompt = { sessionID, messageID, partID, text, voice, synthetic: true };
+    this.context.perform({ type: "send", rootID: this.context.rootID, prompt });
+  }
+
+  private delivered(sessionID: string, { id: messageID, outcomes }: Message): void {
+    for (const { taskID, run } of outcomes)
+      this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID });
+  }
+
+  private undelivered({ outcomes }: Message, why: string): void {
+    const reason = `the message could not be delivered: ${why}`;
+    for (const { taskID, run } of outcomes) this.context.manager.dispatch(taskID, { type: "undelivered", run, reason });
+  }
+
+  private count({ kind, overdueTaskIDs }: Message): void {
+    const { onGoalEvent } = this.context;
+    if (kind === "continuation") onGoalEvent({ type: "continued", releasedTaskIDs: overdueTaskIDs });
+    if (kind === "wrapup") onGoalEvent({ type: "wrapped-up" });
+  }
+}

@@ -1,0 +1,85 @@
+import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../tasks/slots.ts";
+import { isLive, type Task } from "../tasks/task.ts";
+import type { Input } from "./messages.ts";
+
+export interface TaskDeskContext {
+  readonly now: () => number;
+  readonly manager: BackgroundTaskManager;
+  readonly concurrency: ConcurrencyLimit;
+  /** Roots in which nothing starts by itself. */
+  readonly asleep: () => ReadonlySet<string>;
+}
+
+export const INTERRUPTED = "the user interrupted";
+const STOPPED = "it was cancelled while it was being created";
+/** A launch takes no longer: after that nobody asks whether it was stopped. */
+const LAUNCHES_WITHIN_MS = 60_000;
+
+/** What is asked for about tasks: launched, resumed, cancelled, read, and who may start. */
+export class TaskDesk {
+  /** When the launches of a session, or below a root, were stopped. */
+  private readonly stops = new Map<string, { readonly at: number; readonly why: string }>();
+  private admittedFor = "";
+
+  constructor(private readonly context: TaskDeskContext) {}
+
+  /** A child that nobody wants any more by the time it is there gets its record, and no prompt. */
+  launched({ rootID, task, requestedAt, stopped }: Extract<Input, { type: "launched" }>): void {
+    this.context.manager.launch(rootID, task);
+    const isLate = (id: string) => (this.stops.get(id)?.at ?? 0) >= requestedAt;
+    const late = [rootID, task.parentID].find(isLate);
+    const unwanted = stopped ?? (late === undefined ? undefined : this.stops.get(late)?.why);
+    if (unwanted !== undefined) this.cancel(task.id, unwanted);
+  }
+
+  resumed({ taskID, launch, promptID, prompt }: Extract<Input, { type: "resume" }>): void {
+    this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt });
+  }
+
+  /** What a task has launched goes with it. */
+  cancel(taskID: string, reason: string): void {
+    const { manager } = this.context;
+    const task = manager.get(taskID);
+    if (task === undefined) return;
+    manager.dispatch(taskID, { type: "cancel", reason, text: manager.signs.text(taskID) });
+    for (const below of manager.of(task.rootID)) {
+      if (below.parentID === taskID && isLive(below))
+        this.cancel(below.id, "the task that it belongs to was cancelled");
+    }
+  }
+
+  /** The result of a tool call has told it. */
+  read({ taskID, run, sessionID, messageID }: Extract<Input, { type: "read" }>): void {
+    this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID, byTurn: true });
+  }
+
+  /** Tasks of this session, or below this root, that are still being made come too late. */
+  stopLaunches(sessionID: string, why = STOPPED): void {
+    const now = this.context.now();
+    for (const [id, { at }] of this.stops) if (at + LAUNCHES_WITHIN_MS < now) this.stops.delete(id);
+    this.stops.set(sessionID, { at: now, why });
+  }
+
+  /** Gives free slots to those that wait, first come first. In a sleeping session nothing starts by itself. */
+  admitWaiting(): void {
+    const { manager, concurrency } = this.context;
+    if (!manager.isAnyWaiting) return;
+    const asleep = this.context.asleep();
+    const changed = `${manager.version} ${[...asleep].join()}`;
+    if (changed === this.admittedFor) return;
+    const awake = manager.waiting().filter(({ rootID }) => !asleep.has(rootID));
+    for (const taskID of admit(awake.map(seatOf), manager.seated().map(seatOf), concurrency))
+      manager.dispatch(taskID, { type: "admitted" });
+    this.admittedFor = changed;
+  }
+
+  /** The places of the tasks that wait for a slot, by id: 1 for the next one of its model. */
+  queuePositions(): ReadonlyMap<string, number> {
+    return queuePositions(this.context.manager.waiting().map(seatOf), this.context.concurrency);
+  }
+}
+
+function seatOf({ id, launch }: Task): Seat {
+  return { id, model: launch?.voice.model };
+}

@@ -1,0 +1,199 @@
+import type { HostEvent } from "../host/port.ts";
+import { ABORT_ERROR } from "./outcome.ts";
+import type { NativeCall, SessionTree } from "./session-tree.ts";
+import type { Signs } from "./signs.ts";
+import type { Origin, Task } from "./task.ts";
+import type { TaskEvent } from "./task-event.ts";
+import type { TaskRecords } from "./task-records.ts";
+
+/** A child that somebody else has made, seen at work. */
+export interface NoticedChild extends Pick<Task, "id" | "parentID" | "rootID" | "origin" | "title" | "createdAt"> {
+  readonly callID: string | undefined;
+}
+
+export interface SessionWatchDependencies {
+  readonly tree: SessionTree;
+  readonly signs: Signs;
+  readonly records: Pick<TaskRecords, "childrenOf" | "deliveredTo" | "get" | "has" | "hasRoot" | "of">;
+  readonly now: () => number;
+  /** Whether children that others made are tasks too. */
+  readonly adopts: boolean;
+  readonly dispatch: (taskID: string, event: TaskEvent) => void;
+  /** Opens a record. */
+  readonly open: (child: NoticedChild) => void;
+}
+
+/** What the host shows of its sessions, sorted to the tasks that it concerns. It changes no record itself. */
+export class SessionWatch {
+  private readonly watched = new Set<string>();
+
+  constructor(private readonly deps: SessionWatchDependencies) {}
+
+  /** Sorts one host event to the tasks that it concerns. */
+  receive(event: HostEvent): void {
+    switch (event.type) {
+      case "session-seen":
+        return this.deps.tree.see(event.session);
+      case "session-deleted":
+        return this.deleted(event.sessionID);
+      case "session-busy":
+      case "session-retrying":
+        this.deps.tree.setBusy(event.sessionID, true);
+        // A provider that is asked again in an hour is no silence until then.
+        if (event.type === "session-retrying") this.deps.signs.mark(event.sessionID, event.until);
+        this.notice(event.sessionID);
+        return this.deps.dispatch(event.sessionID, { type: "busy" });
+      case "session-idle":
+        return this.idle(event.sessionID);
+      case "session-error":
+        if (event.error.name === ABORT_ERROR) return this.deps.dispatch(event.sessionID, { type: "aborted" });
+        return this.deps.dispatch(event.sessionID, { type: "errored", error: event.error });
+      case "user-text":
+        if (!event.ignored) this.deps.dispatch(event.sessionID, { type: "prompted", promptID: event.messageID });
+        return this.hostTold(event);
+      case "assistant-text":
+        return this.deps.signs.keepText(event.sessionID, event.text);
+      case "assistant-message":
+        if (event.usage !== undefined) this.deps.signs.count(event.sessionID, event.messageID, event.usage);
+        if (event.completedAt !== undefined && !event.summary) this.answered(event.sessionID, event.parentID);
+        return;
+      case "tool":
+        return this.tool(event);
+      case "user-message":
+      case "session-compacted":
+      case "ask-opened":
+      case "ask-closed":
+        return;
+    }
+  }
+
+  /** From now on every child of this root is a task, also one that already works. */
+  watch(rootID: string): void {
+    if (this.watched.has(rootID)) return;
+    this.watched.add(rootID);
+    // A session from before this process, or one that was forgotten while nobody watched it.
+    if (this.deps.tree.get(rootID) === undefined)
+      this.deps.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
+    for (const child of this.deps.tree.busyBelow(rootID)) {
+      this.notice(child.id);
+      this.deps.dispatch(child.id, { type: "busy" });
+    }
+  }
+
+  unwatch(rootID: string): void {
+    this.watched.delete(rootID);
+  }
+
+  /** A child that is over stays known while it has children: they find their root through it. */
+  forgetEnded(sessionID: string): void {
+    const { tree, records } = this.deps;
+    let seen = tree.get(sessionID);
+    while (seen?.parentID !== undefined && !seen.busy && !records.has(seen.id) && !tree.hasChildren(seen.id)) {
+      tree.forget(seen.id);
+      seen = tree.get(seen.parentID);
+    }
+  }
+
+  /** Opens the record of a child. `wanted`: also when nothing watches its root yet. */
+  private notice(sessionID: string, wanted = false): void {
+    const seen = this.deps.tree.get(sessionID);
+    const rootID = this.deps.tree.rootOf(sessionID);
+    if (!this.deps.adopts || seen?.parentID === undefined || rootID === undefined || this.deps.records.has(sessionID))
+      return;
+    if (!wanted && !this.isWatched(rootID)) return;
+    const { native, parentID, createdAt } = seen;
+    const title = native === undefined || native.title === "" ? seen.title : native.title;
+    const callID = native?.callID;
+    this.deps.open({ id: sessionID, parentID, rootID, origin: originOf(native), title, createdAt, callID });
+  }
+
+  private idle(sessionID: string): void {
+    this.deps.tree.setBusy(sessionID, false);
+    this.deps.signs.rest(sessionID);
+    this.deps.dispatch(sessionID, { type: "idle" });
+    // The turn that held a foreground result is over: its reader has it.
+    for (const task of this.deps.records.deliveredTo(sessionID)) {
+      if (task.delivery.byTurn) this.deps.dispatch(task.id, { type: "reconciled", run: task.run.number });
+    }
+    const rootID = this.deps.tree.rootOf(sessionID);
+    if (rootID === undefined || !this.isWatched(rootID)) this.deps.tree.forget(sessionID);
+  }
+
+  private deleted(sessionID: string): void {
+    this.deps.dispatch(sessionID, { type: "deleted", text: this.deps.signs.text(sessionID) });
+    // With a session its children go, also those that were no task themselves.
+    const isRoot = this.deps.records.hasRoot(sessionID);
+    for (const task of isRoot ? this.deps.records.of(sessionID) : this.deps.records.childrenOf(sessionID)) {
+      this.deps.dispatch(task.id, { type: "deleted", text: this.deps.signs.text(task.id) });
+      // With the root the last reader is gone.
+      const reason = "its parent session was deleted";
+      if (isRoot) this.deps.dispatch(task.id, { type: "undelivered", run: task.run.number, reason });
+    }
+    this.watched.delete(sessionID);
+    this.deps.tree.forget(sessionID);
+  }
+
+  private tool(event: Extract<HostEvent, { type: "tool" }>): void {
+    const { child } = event;
+    this.deps.signs.tool(event.sessionID, event.callID, event.state === "running");
+    if (child === undefined) return;
+    if (event.state === "running" && this.deps.tree.get(child.sessionID) === undefined) {
+      // A child from before this process, resumed by its parent.
+      const { sessionID: id, title } = child;
+      this.deps.tree.see({
+        id,
+        parentID: event.sessionID,
+        title,
+        createdAt: this.deps.now(),
+        archived: false,
+        metadata: {},
+      });
+    }
+    this.deps.tree.setNative(child.sessionID, {
+      callID: event.callID,
+      background: child.background,
+      title: child.title,
+    });
+    const known = this.deps.records.get(child.sessionID);
+    if (known === undefined) {
+      // Only a call that still works makes a task: the host repeats the parts of old calls when it compacts.
+      const works = event.state === "running" || (event.state === "completed" && child.background);
+      if (!works || !this.deps.tree.get(child.sessionID)) return;
+      this.notice(child.sessionID, child.background);
+    }
+    this.deps.dispatch(child.sessionID, {
+      type: "tool",
+      state: event.state,
+      callID: event.callID,
+      background: child.background,
+      output: event.output,
+      messageID: event.messageID,
+    });
+  }
+
+  /** OpenCode wakes the parent of an ended background task with a synthetic `<task id="…" state="…">` text. */
+  private hostTold(event: Extract<HostEvent, { type: "user-text" }>): void {
+    const told = event.told;
+    const task = told === undefined ? undefined : this.deps.records.get(told.taskID);
+    if (told === undefined || task === undefined || task.parentID !== event.sessionID) return;
+    this.deps.dispatch(task.id, { type: "told", ended: told.ended, text: told.text, messageID: event.messageID });
+  }
+
+  /** Message ids ascend, so an answer to a later message has read the earlier one too. */
+  private answered(sessionID: string, userMessageID: string): void {
+    for (const task of this.deps.records.deliveredTo(sessionID)) {
+      if (task.delivery.byTurn || userMessageID < task.delivery.messageID) continue;
+      this.deps.dispatch(task.id, { type: "reconciled", run: task.run.number });
+    }
+  }
+
+  /** A root counts while a goal watches it, or while it has records. */
+  private isWatched(rootID: string): boolean {
+    return this.watched.has(rootID) || this.deps.records.hasRoot(rootID);
+  }
+}
+
+function originOf(native: NativeCall | undefined): Origin {
+  if (native === undefined) return "adopted";
+  return native.background ? "background" : "foreground";
+}
