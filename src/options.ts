@@ -170,6 +170,7 @@ export function keeperConfig(options: Options): KeeperConfig {
     concurrency: options.max_concurrent_tasks,
     cancelOnInterrupt: options.on_interrupt === "cancel",
     reportHoldMs: (options.max_task_block_seconds || DEFAULT_OPTIONS.max_task_block_seconds) * 1_000,
+    hasReadTool: options.tools.includes("background"),
     limits: {
       maxAutoTurns: options.max_auto_turns,
       maxPromptFailures: options.max_prompt_failures,

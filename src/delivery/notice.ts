@@ -3,21 +3,40 @@ import { escapeText, excerpt, tail } from "./frame.ts";
 
 /** What a notice carries of one task's output; the whole is in the child session. */
 const OUTPUT_LENGTH = 4_000;
+/** What a notice carries of all outputs together: it is read in one model request. */
+const OUTPUTS_LENGTH = 24_000;
+/** So many tasks are named each by itself. */
+const MOST_NAMED = 60;
 const ERROR_LENGTH = 1_000;
 const LAST_WORDS_LENGTH = 300;
 
 /** Stands at every task whose model is not to be relied on. */
 export const UNSTABLE_MARK = "(unstable model: verify)";
 
-/**
- * What a parent is told about ended tasks: true counts first, then each task once.
- *
- * @param live how many of the parent's tasks still work at this moment
- */
-export function outcomeNotice(tasks: readonly EndedTask[], live: number): string {
+export interface NoticeContext {
+  /** How many of the parent's tasks still work at this moment. */
+  readonly live: number;
+  /** Whether the parent has the tool that reads the whole of a result. */
+  readonly hasReadTool: boolean;
+}
+
+/** What a parent is told about ended tasks: true counts first, then each task once. */
+export function outcomeNotice(tasks: readonly EndedTask[], context: NoticeContext): string {
   if (tasks.length === 0) return "";
+  const { live } = context;
   const others = live === 0 ? "" : ` ${live} still ${live === 1 ? "works" : "work"}.`;
-  return [`Background tasks ended: ${counts(tasks)}.${others}`, ...tasks.map(outcomeLine)].join("\n");
+  // What went wrong is named before what went well.
+  const ordered = [...tasks].sort(
+    (one, other) => Number(one.status === "completed") - Number(other.status === "completed"),
+  );
+  const named = tasks.length > MOST_NAMED ? ordered.slice(0, MOST_NAMED) : tasks;
+  const room = Math.min(OUTPUT_LENGTH, Math.floor(OUTPUTS_LENGTH / named.length));
+  const left = tasks.length - named.length;
+  return [
+    `Background tasks ended: ${counts(tasks)}.${others}`,
+    ...named.map((task) => outcomeLine(task, room, context)),
+    ...(left === 0 ? [] : [`${left} more have ended.${context.hasReadTool ? " background_output() lists them." : ""}`]),
+  ].join("\n");
 }
 
 /** Tasks whose ceiling has passed: the agent must know that they still work, and not wait for them. */
@@ -43,18 +62,18 @@ function counts(tasks: readonly EndedTask[]): string {
     .join(", ");
 }
 
-function outcomeLine(task: EndedTask): string {
+function outcomeLine(task: EndedTask, room: number, context: NoticeContext): string {
   const { outcome } = task;
   const named = `- ${name(task)}${task.launch?.unstable === true ? ` ${UNSTABLE_MARK}` : ""}`;
   switch (task.status) {
     case "completed":
-      return `${named}: completed${output(task)}`;
+      return `${named}: completed${output(task, room, context)}`;
     case "failed":
-      return `${named}: failed: ${failure(outcome)}${output(task)}`;
+      return `${named}: failed: ${failure(outcome)}${output(task, room, context)}`;
     case "cancelled":
-      return `${named}: cancelled${because(outcome.reason)}${lastWords(task)}`;
+      return `${named}: cancelled${because(outcome.reason)}.${lastWords(task, context)}`;
     case "lost":
-      return `${named}: LOST${because(outcome.reason)}. It will not report any more: do not wait for it. Check what it has done and do again what is missing.${lastWords(task)}`;
+      return `${named}: LOST${because(outcome.reason)}. It will not report any more: do not wait for it. Check what it has done and do again what is missing.${lastWords(task, context)}`;
   }
 }
 
@@ -70,20 +89,19 @@ function because(reason: string | undefined): string {
   return reason === undefined ? "" : ` (${escapeText(excerpt(reason, ERROR_LENGTH))})`;
 }
 
-function output(task: EndedTask): string {
+function output(task: EndedTask, room: number, context: NoticeContext): string {
   const { text = "" } = task.outcome;
   if (text === "") return "";
-  return `\n<output>\n${escapeText(tail(text, OUTPUT_LENGTH))}\n</output>${whole(task, OUTPUT_LENGTH)}`;
+  return `\n<output>\n${escapeText(tail(text, room))}\n</output>${whole(task, room, context)}`;
 }
 
-function lastWords(task: EndedTask): string {
+function lastWords(task: EndedTask, context: NoticeContext): string {
   const { text = "" } = task.outcome;
   if (text === "") return "";
-  return ` Its last words: ${escapeText(excerpt(text, LAST_WORDS_LENGTH))}${whole(task, LAST_WORDS_LENGTH)}`;
+  return ` Its last words: ${escapeText(excerpt(text, LAST_WORDS_LENGTH))}${whole(task, LAST_WORDS_LENGTH, context)}`;
 }
 
-/** Only who has launched a task has the tool that reads it. */
-function whole({ id, launch, outcome: { text = "" } }: EndedTask, shownLength: number): string {
-  if (launch === undefined || text.length <= shownLength) return "";
+function whole({ id, outcome: { text = "" } }: EndedTask, shownLength: number, { hasReadTool }: NoticeContext): string {
+  if (!hasReadTool || text.length <= shownLength) return "";
   return `\nThe whole of it: background_output(${escapeText(JSON.stringify({ task_id: id }))})`;
 }

@@ -148,11 +148,12 @@ function ceiling(goal: Goal, task: LiveTask, config: GateConfig): WayOut {
 
 /** An outcome holds only while somebody else may still tell it, or the agent may still answer it. */
 function outcomeReason(task: EndedTask, root: Root, now: number): readonly WaitReason[] {
-  if (task.status === "lost") return [];
   const { id: taskID, title, delivery } = task;
+  const mayBeTold = delivery.state === "pending" && delivery.teller === "maker";
+  if (task.status === "lost" && !mayBeTold) return [];
   switch (delivery.state) {
     case "pending":
-      return delivery.teller === "host" && delivery.until > now
+      return delivery.teller !== "goalkeeper" && delivery.until > now
         ? [{ why: "outcome-untold", taskID, title, until: delivery.until }]
         : [];
     case "delivered": {

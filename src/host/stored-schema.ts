@@ -15,7 +15,7 @@ function buildSchema() {
   });
   const delivery = z.union([
     z.object({ state: z.literal("not-owed") }),
-    z.object({ state: z.literal("pending"), teller: z.literal("host"), until: time }),
+    z.object({ state: z.literal("pending"), teller: z.enum(["host", "maker"]), until: time }),
     z.object({ state: z.literal("pending"), teller: z.literal("goalkeeper") }),
     z.object({
       state: z.literal("delivered"),

@@ -7,6 +7,7 @@ export interface ChildReportsContext {
   readonly now: () => number;
   readonly ids: { message(after: string): string; part(): string };
   readonly holdMs: number;
+  readonly hasReadTool: boolean;
   readonly tasks: () => readonly Task[];
   readonly readerOf: (task: Task) => string;
   /** Anything has changed on which what is to be said next may depend. */
@@ -74,8 +75,10 @@ export class ChildReports {
   }
 
   private wanted(sessionID: string): Message | undefined {
-    const { ids, holdMs, now } = this.context;
-    return this.mayTell(sessionID) ? composeReport(this.addressed(sessionID), { ids, holdMs, now: now() }) : undefined;
+    const { ids, holdMs, hasReadTool, now } = this.context;
+    return this.mayTell(sessionID)
+      ? composeReport(this.addressed(sessionID), { ids, holdMs, hasReadTool, now: now() })
+      : undefined;
   }
 
   private newSender(sessionID: string): SessionSender {

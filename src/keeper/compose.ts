@@ -17,6 +17,7 @@ export interface Composition {
   readonly addressed: readonly Task[];
   readonly now: number;
   readonly ids: { message(after: string): string; part(): string };
+  readonly hasReadTool: boolean;
   /** How long a success may wait for the tasks beside it. */
   readonly holdMs: number;
 }
@@ -46,7 +47,7 @@ export function compose(composition: Composition): Message | undefined {
 /** What should be said in a task whose turn has finished, about tasks of its own. */
 export function composeReport(
   addressed: readonly Task[],
-  composition: Pick<Composition, "now" | "ids" | "holdMs">,
+  composition: Pick<Composition, "now" | "ids" | "holdMs" | "hasReadTool">,
 ): Message | undefined {
   if (reportAt(addressed, composition.holdMs) > composition.now) return undefined;
   return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), [], []);
@@ -66,9 +67,9 @@ export function reportAt(addressed: readonly Task[], holdMs: number): number {
 }
 
 /** The outcomes that a user's message takes along. */
-export function handOver(tasks: readonly Task[]): string | undefined {
+export function handOver(tasks: readonly Task[], hasReadTool: boolean): string | undefined {
   const untold = tasks.filter(isUntold);
-  return untold.length === 0 ? undefined : outcomeNotice(untold, working(tasks));
+  return untold.length === 0 ? undefined : outcomeNotice(untold, { live: working(tasks), hasReadTool });
 }
 
 /** When the next reminder of an unanswered outcome is due; `Infinity` if none. */
@@ -81,6 +82,7 @@ function reminderAt(task: EndedTask, root: Root): number {
   const { delivery } = task;
   const waits =
     delivery.state === "delivered" &&
+    task.origin !== "adopted" &&
     !delivery.byTurn &&
     delivery.sessionID === root.id &&
     root.activity.kind === "idle";
@@ -88,7 +90,7 @@ function reminderAt(task: EndedTask, root: Root): number {
 }
 
 function message(
-  { ids, addressed }: Pick<Composition, "ids" | "addressed">,
+  { ids, addressed, hasReadTool }: Pick<Composition, "ids" | "addressed" | "hasReadTool">,
   after: string,
   kind: Message["kind"],
   lines: readonly string[],
@@ -97,7 +99,7 @@ function message(
   overdue: readonly LiveTask[],
 ): Message {
   const id = ids.message(after);
-  const outcomes = outcomeNotice(untold, working(addressed));
+  const outcomes = outcomeNotice(untold, { live: working(addressed), hasReadTool });
   const body = [...lines, outcomes, reminderNotice(unanswered), overdueNotice(overdue)].filter((part) => part !== "");
   return {
     id,

@@ -13,6 +13,8 @@ export interface KeeperConfig {
   readonly cancelOnInterrupt: boolean;
   /** How long the report of a success may wait for the tasks that were launched beside it. */
   readonly reportHoldMs: number;
+  /** Whether the model has the tool that reads the whole of a result. */
+  readonly hasReadTool: boolean;
   /** Name of the command, as people have to type it. */
   readonly command: string;
 }

@@ -62,6 +62,7 @@ export class Keeper {
       manager,
       concurrency: deps.config.concurrency,
       asleep: () => this.asleep(),
+      isWritten: (task) => this.roots.get(task.rootID)?.hasWritten(task) === true,
     });
     this.recovery = new Recovery({ manager, runner: deps.runner, open: (rootID) => this.open(rootID) });
   }
@@ -126,7 +127,7 @@ export class Keeper {
 
   /** What the user's message would take along now; undefined if nothing is pending or a message is on its way. */
   pendingNotice(rootID: string): string | undefined {
-    return this.isSending(rootID) ? undefined : handOver(this.addressed(rootID));
+    return this.isSending(rootID) ? undefined : handOver(this.addressed(rootID), this.deps.config.hasReadTool);
   }
 
   /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */

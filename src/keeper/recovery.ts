@@ -1,5 +1,6 @@
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
-import type { Task } from "../tasks/task.ts";
+import { elsewhere as runsElsewhere } from "../tasks/observation.ts";
+import { isLive, type LiveTask, type Task } from "../tasks/task.ts";
 import type { Input } from "./messages.ts";
 import type { RootKeeper } from "./root-keeper.ts";
 import { isUnsent, type StoredRoot } from "./stored-root.ts";
@@ -21,7 +22,8 @@ export class Recovery {
     manager.tree.see({ id: stored.self, title: "", createdAt: 0, ...seen });
     for (const { id, parentID, title, createdAt } of stored.tasks)
       manager.tree.see({ id, parentID, title, createdAt, ...seen });
-    manager.restore(stored.tasks.map((task) => (elsewhere.includes(task.id) ? startedElsewhere(task) : task)));
+    const isTheirs = (task: Task): task is LiveTask => isLive(task) && elsewhere.includes(task.id);
+    manager.restore(stored.tasks.map((task) => (isTheirs(task) ? runsElsewhere(task, isUnsent(task), 0) : task)));
     open(stored.self).restore(stored, awake);
     this.takeOver(stored, elsewhere);
   }
@@ -51,9 +53,4 @@ export class Recovery {
       if (orphaned) manager.dispatch(task.id, { type: "restarted", runner, waits: isUnsent(task) });
     }
   }
-}
-
-/** Another living process starts it: from here it is only watched. */
-function startedElsewhere(task: Task): Task {
-  return task.status === "queued" ? { ...task, waits: { for: "sign", askAt: 0 } } : task;
 }

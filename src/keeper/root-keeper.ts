@@ -21,7 +21,7 @@ export interface RootContext {
   readonly config: KeeperConfig;
   readonly owner: Owner;
   readonly manager: BackgroundTaskManager;
-  readonly desk: Pick<TaskDesk, "cancel" | "stopLaunches">;
+  readonly desk: Pick<TaskDesk, "cancel" | "stopLaunches" | "written">;
   readonly ids: { message(after: string): string; part(): string };
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
@@ -49,6 +49,9 @@ export class RootKeeper {
   private readonly storage = new RootStorage();
   private claim = 1;
   private lastDecision = "";
+  /** The runs of the last write that has landed, and the tasks of the one under way. */
+  private writtenRuns: ReadonlySet<string> = new Set();
+  private beingWritten: readonly Task[] = [];
   private nextDeadline = Number.POSITIVE_INFINITY;
   private decided: Decided | undefined;
   /** What was evaluated last; undefined when something beside it has changed since. */
@@ -164,6 +167,11 @@ export class RootKeeper {
     this.session.wake();
   }
 
+  /** Whether the present run of a task stands in the store. */
+  hasWritten(task: Task): boolean {
+    return this.writtenRuns.has(runKey(task));
+  }
+
   /** A task has ended. */
   sessionEnded(sessionID: string): void {
     this.session.ended(sessionID);
@@ -197,6 +205,7 @@ export class RootKeeper {
     this.claim = stored.claim + 1;
     this.setGoal(stored.goal, "restored");
     this.storage.wasRead();
+    this.writtenRuns = new Set(stored.tasks.map(runKey));
     this.messages.restore(stored);
     if (awake) return;
     this.session.sleep();
@@ -209,6 +218,10 @@ export class RootKeeper {
     const ended = this.storage.end(revision, result, this.now);
     if (ended === undefined) return;
     this.changed();
+    if (result.kind !== "failed") {
+      this.writtenRuns = new Set(this.beingWritten.map(runKey));
+      this.context.desk.written();
+    }
     switch (result.kind) {
       case "ok":
         return;
@@ -339,6 +352,7 @@ export class RootKeeper {
       tasks: stubs(this.tasks),
     };
     storage.begin(revision, reserved?.id);
+    this.beingWritten = this.tasks;
     this.context.perform({ type: "save", rootID: this.id, revision, stored });
   }
 
@@ -356,6 +370,10 @@ export class RootKeeper {
   private changed(): void {
     this.evaluated = undefined;
   }
+}
+
+function runKey({ id, run }: Task): string {
+  return `${id} ${run.number}`;
 }
 
 /** Only these are worth a write to a session without a goal. */

@@ -54,6 +54,7 @@ export class RootMessages {
       now,
       ids,
       holdMs: config.reportHoldMs,
+      hasReadTool: config.hasReadTool,
       tasks,
       readerOf: (task) => manager.readerOf(task),
       onChange: context.onChange,
@@ -80,7 +81,10 @@ export class RootMessages {
   get deadline(): number {
     const { config, session, tasks, now } = this.context;
     const report = reportAt(this.addressed, config.reportHoldMs);
+    // A report waits for what the root does, also where there is no goal whose decision would say until when.
+    const held = rootReasons(session.state, now()).flatMap((reason) => ("until" in reason ? [reason.until] : []));
     return Math.min(
+      ...held,
       this.sender.deadline,
       this.reports.deadline,
       reminderDeadline(session.state, tasks(), now()),
@@ -146,8 +150,8 @@ export class RootMessages {
     const { context, addressed } = this;
     const { session, ids, config } = context;
     const [goal, decision, tasks, now] = [context.goal(), context.decision(), context.tasks(), context.now()];
-    const { reportHoldMs: holdMs } = config;
-    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs });
+    const { reportHoldMs: holdMs, hasReadTool } = config;
+    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs, hasReadTool });
   }
 
   private maySend(message: Message | undefined): boolean {

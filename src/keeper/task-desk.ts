@@ -9,6 +9,8 @@ export interface TaskDeskContext {
   readonly concurrency: ConcurrencyLimit;
   /** Roots in which nothing starts by itself. */
   readonly asleep: () => ReadonlySet<string>;
+  /** Whether a run stands in the store: a prompt goes out only when a process after this one would know of it. */
+  readonly isWritten: (task: Task) => boolean;
 }
 
 export const INTERRUPTED = "the user interrupted";
@@ -61,24 +63,40 @@ export class TaskDesk {
     this.stops.set(sessionID, { at: now, why });
   }
 
+  /** More of what waits may stand in the store now. */
+  written(): void {
+    this.admittedFor = "";
+  }
+
   /** Gives free slots to those that wait, first come first. In a sleeping session nothing starts by itself. */
   admitWaiting(): void {
-    const { manager, concurrency } = this.context;
+    const { manager, concurrency, isWritten } = this.context;
     if (!manager.isAnyWaiting) return;
     const asleep = this.context.asleep();
     const changed = `${manager.version} ${[...asleep].join()}`;
     if (changed === this.admittedFor) return;
     const awake = manager.waiting().filter(({ rootID }) => !asleep.has(rootID));
-    for (const taskID of admit(awake.map(seatOf), manager.seated().map(seatOf), concurrency))
+    const ready = awake.filter(isWritten);
+    for (const taskID of admit(ready.map(seatOf), manager.seated().map(seatOf), concurrency))
       manager.dispatch(taskID, { type: "admitted" });
     this.admittedFor = changed;
   }
 
-  /** The places of the tasks that wait for a slot, by id: 1 for the next one of its model. */
+  /** The places of the tasks that wait for a slot, by id: 1 for the next one of its model. One that has a slot has none. */
   queuePositions(): ReadonlyMap<string, number> {
-    return queuePositions(this.context.manager.waiting().map(seatOf), this.context.concurrency);
+    const { manager, concurrency } = this.context;
+    if (!manager.isAnyWaiting) return NO_PLACES;
+    const waiting = manager.waiting().map(seatOf);
+    // These go as soon as they are written down.
+    const free = new Set(admit(waiting, manager.seated().map(seatOf), concurrency));
+    return queuePositions(
+      waiting.filter(({ id }) => !free.has(id)),
+      concurrency,
+    );
   }
 }
+
+const NO_PLACES: ReadonlyMap<string, number> = new Map();
 
 function seatOf({ id, launch }: Task): Seat {
   return { id, model: launch?.voice.model };

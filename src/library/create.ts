@@ -61,7 +61,7 @@ export function createTaskManager({ client, directory, key, options = {} }: Task
   const { tasks, loader } = assemble({
     host,
     key,
-    options: { ...parsed.options, auto_continue: false },
+    options: { ...parsed.options, auto_continue: false, tools: [] },
     adopts: false,
     observe: (observation) => trace.observe(observation),
     onDispose: () => trace.close(),

@@ -4,7 +4,7 @@ import type { Observation } from "../keeper/messages.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import type { Launcher, LaunchRequest, ResumeRequest } from "../tasks/launcher.ts";
 import { readRun } from "../tasks/outcome.ts";
-import { type EndedTask, isEnded, isLive, type Task } from "../tasks/task.ts";
+import { type EndedTask, HOST_TELLS_WITHIN_MS, isEnded, isLive, type Task } from "../tasks/task.ts";
 import type { Clock } from "../time/clock.ts";
 
 /** A task, and what is known of it beside its record. */
@@ -179,50 +179,38 @@ export class TaskManager {
   ): Promise<Task | undefined> {
     const before = this.get(taskID);
     if (before === undefined || isEnded(before) || options.signal?.aborted === true) return before;
-    const { keeper, clock } = this.deps;
+    const { keeper } = this.deps;
     const attach = (attached: boolean) =>
       keeper.dispatch({ type: "attached", rootID: before.rootID, taskID, by: options.callerID, attached });
     attach(true);
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        cancel();
-        unsubscribe();
-        this.waits.delete(done);
-        options.signal?.removeEventListener("abort", done);
-        resolve();
-      };
-      const cancel = clock.after(options.timeoutMs, done);
-      const unsubscribe = this.subscribe(({ after }) => {
-        if (after?.id === taskID && isEnded(after)) done();
-      });
-      options.signal?.addEventListener("abort", done, { once: true });
-      this.waits.add(done);
-    });
+    await this.until(taskID, isEnded, options);
     const after = this.get(taskID);
     attach(false);
     return after;
   }
 
   /**
-   * Ends a task, and the tasks that it has launched. What it has said so far is kept.
+   * Ends a task, and the tasks that it has launched. Its record has ended at once; the answer comes when what it has
+   * said so far was read, after 2 s at the latest.
    *
-   * @returns whether it was live
+   * @returns the record; undefined if there is none. One that had ended before is as it was.
    */
-  cancel(taskID: string, reason = "it was cancelled"): boolean {
+  async cancel(taskID: string, reason = "it was cancelled"): Promise<Task | undefined> {
     const task = this.get(taskID);
-    if (task === undefined || isEnded(task)) return false;
+    if (task === undefined || isEnded(task)) return task;
     this.deps.keeper.dispatch({ type: "cancel", rootID: task.rootID, taskID, reason });
-    return true;
+    await this.until(taskID, (changed) => !isBeingRead(changed), { timeoutMs: HOST_TELLS_WITHIN_MS });
+    return this.get(taskID);
   }
 
-  /** Ends every live task that a session has made, and those that are still being created for it. */
-  cancelAll(parentID: string, reason = "it was cancelled"): readonly Task[] {
+  /** Ends every live task that a session has made, and those that are still being created for it; as {@link cancel}. */
+  async cancelAll(parentID: string, reason = "it was cancelled"): Promise<readonly Task[]> {
     const { keeper } = this.deps;
     const rootID = keeper.rootOf(parentID);
     keeper.dispatch({ type: "launches-stopped", rootID, parentID });
     const live = keeper.tasks(rootID).filter((task) => task.parentID === parentID && isLive(task));
-    for (const task of live) this.cancel(task.id, reason);
-    return live.flatMap((task) => this.get(task.id) ?? []);
+    const ended = await Promise.all(live.map((task) => this.cancel(task.id, reason)));
+    return ended.flatMap((task) => task ?? []);
   }
 
   /** Says that the outcome of a run was handed to a session as a tool result: nobody is told it again. */
@@ -259,6 +247,34 @@ export class TaskManager {
     this.deps.onDispose();
   }
 
+  /** Ends when the record is so, or is gone, when the time is over, when `signal` aborts, or with the manager. */
+  private until(
+    taskID: string,
+    isSo: (task: Task) => boolean,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<void> {
+    const isOver = () => {
+      const task = this.get(taskID);
+      return task === undefined || isSo(task);
+    };
+    if (isOver()) return Promise.resolve();
+    return new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        unsubscribe();
+        this.waits.delete(done);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const cancel = this.deps.clock.after(timeoutMs, done);
+      const unsubscribe = this.subscribe(({ before, after }) => {
+        if ((after ?? before)?.id === taskID && isOver()) done();
+      });
+      signal?.addEventListener("abort", done, { once: true });
+      this.waits.add(done);
+    });
+  }
+
   /** What the books see. A listener that throws is its author's to mend, and must not end the change. */
   observed(observation: Observation): void {
     if (observation.type !== "task") return;
@@ -270,6 +286,10 @@ export class TaskManager {
       }
     }
   }
+}
+
+function isBeingRead(task: Task): boolean {
+  return isEnded(task) && task.delivery.state === "pending" && task.delivery.teller === "host";
 }
 
 const STATUS_OF = { finished: "completed", failed: "failed", aborted: "cancelled", unfinished: "unfinished" } as const;

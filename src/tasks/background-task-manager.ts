@@ -148,7 +148,8 @@ export class BackgroundTaskManager {
     if (this.deadline() > now) return;
     for (const task of [...this.records.all()]) {
       if (taskDeadline(task) <= now) this.dispatch(task.id, { type: "clock" });
-      if (this.cleanupAt(task) <= now) this.write(task, undefined, "cleanup");
+      const record = this.records.get(task.id);
+      if (record !== undefined && this.cleanupAt(record) <= now) this.write(record, undefined, "cleanup");
     }
   }
 

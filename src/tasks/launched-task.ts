@@ -123,7 +123,7 @@ export function cancelled(
   const ended = settle(task, "cancelled", outcome, now);
   if (isWaiting(task)) return { task: ended, effects: [] };
   const delivery: Delivery =
-    ended.delivery.state === "pending"
+    ended.delivery.state === "pending" && ended.delivery.teller !== "maker"
       ? { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS }
       : ended.delivery;
   return { task: { ...ended, delivery }, effects: [abort(task)] };

@@ -66,7 +66,7 @@ export function nextRun(
 
 /** The one way to end a task without somebody having told it: the outcome becomes pending for its reader. */
 export function settle(task: LiveTask, status: TerminalStatus, outcome: Outcome, now: number): EndedTask {
-  return end(task, status, outcome, reader(task, status, now), now);
+  return end(task, status, outcome, reader(task, now), now);
 }
 
 /** Ends a task whose outcome somebody has told already. */
@@ -80,7 +80,7 @@ export function end(
   return { ...base(task), status, endedAt: now, outcome, delivery };
 }
 
-function reader(task: LiveTask, status: TerminalStatus, now: number): Delivery {
+function reader(task: LiveTask, now: number): Delivery {
   switch (task.origin) {
     case "foreground":
     case "background": {
@@ -95,7 +95,7 @@ function reader(task: LiveTask, status: TerminalStatus, now: number): Delivery {
     case "launched":
       return { state: "pending", teller: "goalkeeper" };
     case "adopted":
-      return status === "lost" ? { state: "pending", teller: "goalkeeper" } : { state: "not-owed" };
+      return { state: "pending", teller: "maker", until: now + HOST_TELLS_WITHIN_MS };
   }
 }
 

@@ -1,3 +1,4 @@
+import { duration } from "../time/duration.ts";
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
 import { cancelled, notStarted } from "./launched-task.ts";
 import { alive, base, settle, staleAt } from "./lifecycle.ts";
@@ -6,7 +7,9 @@ import {
   type Delivery,
   type EndedTask,
   HOST_TELLS_WITHIN_MS,
+  isEnded,
   isLive,
+  isWaiting,
   type LiveTask,
   LOOK_AGAIN_MS,
   type MissingTask,
@@ -176,8 +179,14 @@ export function due(task: Task, context: TransitionContext): Transition {
     case "failed":
     case "cancelled":
     case "lost":
-      return only({ ...task, delivery: { state: "pending", teller: "goalkeeper" } });
+      return only({ ...task, delivery: tellerAfter(task) });
   }
+}
+
+/** Who may still tell an outcome when nobody else has. */
+function tellerAfter({ status, delivery }: EndedTask): Delivery {
+  const isNobodys = delivery.state === "pending" && delivery.teller === "maker" && status !== "lost";
+  return isNobodys ? { state: "not-owed" } : { state: "pending", teller: "goalkeeper" };
 }
 
 function queuedDue(task: QueuedTask, { now, lastSignAt }: TransitionContext): Transition {
@@ -197,6 +206,7 @@ function runningDue(task: RunningTask, context: TransitionContext): Transition {
   const { observed } = task;
   switch (observed.kind) {
     case "awaits-own":
+    case "elsewhere":
       return only(task);
     case "idle":
     case "aborted":
@@ -217,7 +227,7 @@ function runningDue(task: RunningTask, context: TransitionContext): Transition {
 }
 
 function stale(task: RunningTask, { now, lastSignAt }: TransitionContext): Transition {
-  const reason = `nothing was heard of it for ${Math.round((now - lastSignAt) / 1_000)} seconds`;
+  const reason = `nothing was heard of it for ${duration(now - lastSignAt)}`;
   return cancelled(task, { type: "cancel", reason, text: undefined }, now);
 }
 
@@ -229,9 +239,23 @@ function asked(now: number, lastSignAt: number, until: (askAt: number) => Task):
     : { task: until(now + SILENCE_MS), effects: [{ type: "ask-statuses" }] };
 }
 
+/** What another process runs is only watched, by what that one writes down. */
+export function elsewhere(task: LiveTask, isWaiting: boolean, askAt: number): Task {
+  if (isWaiting) return { ...base(task), status: "queued", waits: { for: "sign", askAt } };
+  return { ...base(task), status: "running", observed: { kind: "elsewhere", askAt } };
+}
+
 function deferred(task: LiveTask, now: number): Transition {
-  const waiting: Task = { ...base(task), status: "queued", waits: { for: "sign", askAt: now + SILENCE_MS } };
-  return { task: waiting, effects: [{ type: "reread", rootID: task.rootID }] };
+  const effects = [{ type: "reread", rootID: task.rootID }] as const;
+  return { task: elsewhere(task, task.status === "queued", now + SILENCE_MS), effects };
+}
+
+/** What the process that runs it has written down since. */
+export function reread(task: Task, stored: Task, now: number): Task {
+  if (!isLive(task)) return task;
+  if (isEnded(stored)) return stored;
+  const hasStarted = task.status === "queued" && !isWaiting(stored);
+  return hasStarted ? elsewhere(task, false, now + SILENCE_MS) : task;
 }
 
 function lookAt(task: Task, scope: "transcript" | "everything"): TaskEffect {

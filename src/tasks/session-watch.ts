@@ -173,10 +173,26 @@ export class SessionWatch {
 
   /** OpenCode wakes the parent of an ended background task with a synthetic `<task id="…" state="…">` text. */
   private hostTold(event: Extract<HostEvent, { type: "user-text" }>): void {
+    this.makerTold(event);
     const told = event.told;
     const task = told === undefined ? undefined : this.deps.records.get(told.taskID);
     if (told === undefined || task === undefined || task.parentID !== event.sessionID) return;
     this.deps.dispatch(task.id, { type: "told", ended: told.ended, text: told.text, messageID: event.messageID });
+  }
+
+  /** Whoever made a task that we did not make tells its end with a message of his own, and need not name it. */
+  private makerTold({
+    sessionID,
+    messageID,
+    text,
+    synthetic,
+    ignored,
+  }: Extract<HostEvent, { type: "user-text" }>): void {
+    if (ignored || !this.deps.records.hasRoot(this.deps.tree.rootOf(sessionID) ?? sessionID)) return;
+    for (const task of this.deps.records.childrenOf(sessionID)) {
+      const isReport = text.includes(task.id) || (synthetic && task.status !== "lost");
+      if (isReport) this.deps.dispatch(task.id, { type: "maker-told", messageID });
+    }
   }
 
   /** Message ids ascend, so an answer to a later message has read the earlier one too. */

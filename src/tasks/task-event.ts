@@ -26,6 +26,8 @@ export type TaskEvent =
   | { readonly type: "deleted"; readonly text: string | undefined }
   /** The host's own message about the end of a background task was stored in the parent. */
   | { readonly type: "told"; readonly ended: "completed" | "failed"; readonly text: string; readonly messageID: string }
+  /** A message stands in the parent that may be its maker's report. */
+  | { readonly type: "maker-told"; readonly messageID: string }
   /** The parent's Task-tool part about this child changed. */
   | {
       readonly type: "tool";

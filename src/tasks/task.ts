@@ -40,10 +40,12 @@ export interface Outcome {
 
 /** Where the outcome of a run is on its way to its reader. */
 export type Delivery =
-  /** Whoever made the task reads it himself; nothing is told. */
+  /** Whoever made the task has read it himself; nothing is told. */
   | { readonly state: "not-owed" }
   /** The host may still tell it, or its transcript is still being read, until then. Afterwards it is ours to tell. */
   | { readonly state: "pending"; readonly teller: "host"; readonly until: number }
+  /** Whoever made the task may tell it, until then. Afterwards nobody does, unless it is lost. */
+  | { readonly state: "pending"; readonly teller: "maker"; readonly until: number }
   | { readonly state: "pending"; readonly teller: "goalkeeper" }
   /** `sessionID` has a message (or tool result) about it. `byTurn`: reconciled when the turn that runs there ends. */
   | {
@@ -93,11 +95,13 @@ export interface RunningTask extends TaskBase {
   /**
    * `alive`: look at `askAt` if nothing was heard until then. `idle`: the host shows the child idle; its transcript
    * is read at `lookAt`, unless whoever tells its outcome comes first. `aborted`: the same, after an aborted turn.
-   * `awaits-own`: its turn has finished, and it will be woken by tasks of its own.
+   * `awaits-own`: its turn has finished, and it will be woken by tasks of its own. `elsewhere`: another process runs it,
+   * and what that one has written down is read again at `askAt`.
    */
   readonly observed:
     | { readonly kind: "alive"; readonly askAt: number }
     | { readonly kind: "awaits-own"; readonly since: number }
+    | { readonly kind: "elsewhere"; readonly askAt: number }
     | { readonly kind: "idle" | "aborted"; readonly since: number; readonly lookAt: number };
 }
 
@@ -163,7 +167,7 @@ export function taskDeadline(task: Task): number {
     case "failed":
     case "cancelled":
     case "lost":
-      return task.delivery.state === "pending" && task.delivery.teller === "host"
+      return task.delivery.state === "pending" && task.delivery.teller !== "goalkeeper"
         ? task.delivery.until
         : Number.POSITIVE_INFINITY;
   }
@@ -183,6 +187,8 @@ function queuedUntil({ waits }: QueuedTask): number {
 function observedUntil({ observed }: RunningTask): number {
   switch (observed.kind) {
     case "alive":
+      return observed.askAt;
+    case "elsewhere":
       return observed.askAt;
     case "awaits-own":
       return Number.POSITIVE_INFINITY;

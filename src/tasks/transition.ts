@@ -1,7 +1,7 @@
 import { abort, admitted, cancelled, errored, isUnwanted, resumed, sent } from "./launched-task.ts";
 import { alive, base, deliver, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { onTool, told } from "./native-task.ts";
-import { due, looked, ownWorkOver, restarted, statusRead } from "./observation.ts";
+import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
 import { keep } from "./outcome.ts";
 import {
   HOST_TELLS_WITHIN_MS,
@@ -48,6 +48,8 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
       return { task: deleted(task, event.text, now), effects: isSeated(task) ? [abort(task)] : [] };
     case "told":
       return only(told(task, event, now));
+    case "maker-told":
+      return only(makerTold(task, event.messageID, now));
     case "tool":
       return only(onTool(task, event, now));
     case "looked":
@@ -59,7 +61,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "restarted":
       return restarted(task, event, now, timing);
     case "reread":
-      return only(isLive(task) && isEnded(event.stored) ? event.stored : task);
+      return only(reread(task, event.stored, now));
     case "delivered":
       return only(
         deliver(task, event.run, ["pending", "delivered", "undelivered"], {
@@ -98,6 +100,13 @@ function deleted(task: Task, text: string | undefined, now: number): Task {
   if (isLive(task)) return settle(task, "cancelled", { ...kept, reason: "its session was deleted" }, now);
   if (text === undefined || task.outcome.text !== undefined) return task;
   return { ...task, outcome: { ...task.outcome, ...kept } };
+}
+
+/** Nobody else tells about a task that we did not make. */
+function makerTold(task: Task, messageID: string, now: number): Task {
+  if (!isEnded(task) || task.delivery.state !== "pending" || task.delivery.teller !== "maker") return task;
+  const { parentID: sessionID } = task;
+  return { ...task, delivery: { state: "delivered", sessionID, messageID, at: now, byTurn: false } };
 }
 
 /** Its own turn has not begun: what is seen of the session belongs to an earlier run, or to its user. */

@@ -34,7 +34,12 @@ export function backgroundCancel(deps: TaskToolDependencies): Tool {
   };
 }
 
-function cancelOne(deps: TaskToolDependencies, taskID: string, rootID: string, context: ToolCall): string {
+async function cancelOne(
+  deps: TaskToolDependencies,
+  taskID: string,
+  rootID: string,
+  context: ToolCall,
+): Promise<string> {
   const { tasks } = deps;
   const refusal = notOfThisTree(taskID, rootID, deps);
   if (refusal !== undefined) return `${refusal} Nothing was cancelled.`;
@@ -46,16 +51,15 @@ function cancelOne(deps: TaskToolDependencies, taskID: string, rootID: string, c
   if (isEnded(task))
     return `${taskName(task)} had ended already: ${task.status}. Read it with ${callOf("background_output", { task_id: taskID })}`;
   const live = below(deps, rootID, context);
-  tasks.cancel(taskID, REASON);
+  await tasks.cancel(taskID, REASON);
   return told(deps, live, context);
 }
 
-function cancelAll(deps: TaskToolDependencies, rootID: string, context: ToolCall): string {
+async function cancelAll(deps: TaskToolDependencies, rootID: string, context: ToolCall): Promise<string> {
   const { tasks } = deps;
   const live = below(deps, rootID, context);
-  tasks.cancelAll(context.sessionID, REASON);
   // A task whose parent has ended before it is nobody else's any more.
-  for (const { id } of live) tasks.cancel(id, REASON);
+  await Promise.all([tasks.cancelAll(context.sessionID, REASON), ...live.map(({ id }) => tasks.cancel(id, REASON))]);
   if (live.length === 0)
     return "You have no task that is queued or running. What is still being launched will not start.";
   return told(deps, live, context);

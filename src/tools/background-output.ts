@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { TaskNotFoundError } from "../library/task-manager.ts";
-import { type EndedTask, isEnded, isLive } from "../tasks/task.ts";
+import { type EndedTask, isEnded, isLive, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
 import { isBelow, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
@@ -20,7 +20,7 @@ interface Wish {
 
 /** Lists the tasks, or reads one. Reading takes nothing away, and is the delivery of an ended one. */
 export function backgroundOutput(deps: TaskToolDependencies): Tool {
-  const { tasks, now } = deps;
+  const { tasks, keeper, now } = deps;
   return {
     description:
       "Read a background task: its result, or what there is so far. Without task_id: list all. " +
@@ -48,22 +48,19 @@ export function backgroundOutput(deps: TaskToolDependencies): Tool {
       const { rootID } = await resolveCaller(context.sessionID, deps);
       const awaited = waits ? (seconds ?? USUAL_WAIT_SECONDS) : 0;
       if (taskID === undefined) {
-        const own = tasks.list(rootID).filter(({ task }) => task.parentID === context.sessionID && isLive(task));
-        await wait(
-          deps,
-          own.map(({ task }) => task.id),
-          awaited,
-          context,
-        );
+        const own = keeper.tasks(rootID).filter((task) => task.parentID === context.sessionID && isLive(task));
+        const ids = own.map(({ id }) => id);
+        await wait(deps, ids, awaited, context);
         return taskList(tasks.list(rootID), context.sessionID, now());
       }
       const refusal = notOfThisTree(taskID, rootID, deps);
       if (refusal !== undefined) return `${refusal} Nothing was read.`;
       // Who waits for itself, or for a task above it, would wait in vain.
       const inVain = taskID === context.sessionID || isBelow(context.sessionID, taskID, deps);
-      if (!inVain) await wait(deps, [taskID], awaited, context);
+      const waited = inVain ? 0 : awaited;
+      await wait(deps, [taskID], waited, context);
       try {
-        return await read(deps, taskID, wish, awaited, context);
+        return await read(deps, taskID, wish, waited, context);
       } catch (error) {
         if (error instanceof TaskNotFoundError) return `${error.message}${knownTasks(rootID, deps)}`;
         throw error;
@@ -82,20 +79,27 @@ async function wait(
   await Promise.all(taskIDs.map((taskID) => tasks.wait(taskID, { timeoutMs: seconds * 1_000, signal, callerID })));
 }
 
+/** What is said of a task, and its record at that moment: it may have changed while OpenCode was asked. */
+interface Said {
+  readonly text: string;
+  readonly task: Task | undefined;
+}
+
 async function read(
   deps: TaskToolDependencies,
   taskID: string,
   wish: Wish,
-  awaited: number,
+  waited: number,
   context: ToolCall,
 ): Promise<string> {
-  const { tasks } = deps;
-  const said = wish.full ? await transcript(deps, taskID, wish) : await result(deps, taskID, wish.offset);
-  const task = tasks.get(taskID);
-  if (task !== undefined && isEnded(task) && isUntold(task)) tasks.handedOver(task, context);
-  const isLate = awaited > 0 && task !== undefined && isLive(task) && context.abort?.aborted !== true;
-  if (!isLate) return said;
-  return `${said}\n[It has not ended within ${awaited} seconds. Its result will be reported to you by itself.]`;
+  const { text, task } = wish.full ? await transcript(deps, taskID, wish) : await result(deps, taskID, wish.offset);
+  if (task === undefined) return text;
+  if (isEnded(task)) {
+    if (isUntold(task)) deps.tasks.handedOver(task, context);
+    return text;
+  }
+  if (waited === 0 || context.abort?.aborted === true) return text;
+  return `${text}\n[It has not ended within ${waited} seconds. Its result will be reported to you by itself.]`;
 }
 
 /** About its own tasks OpenCode may be telling just now. */
@@ -104,16 +108,15 @@ function isUntold({ delivery, origin }: EndedTask): boolean {
   return delivery.state === "undelivered";
 }
 
-async function result({ tasks, now }: TaskToolDependencies, taskID: string, offset: number): Promise<string> {
+async function result({ tasks, now }: TaskToolDependencies, taskID: string, offset: number): Promise<Said> {
   const output = await tasks.output(taskID);
-  const view = output.task === undefined ? undefined : tasks.view(output.task);
-  const { text } = output;
-  const head = `${outputHead(output, now(), view)}\n${textTitle(output)}`;
-  if (text === "") return head;
-  return `${head}\n${paged({ text, settled: text.length, call: { task_id: taskID } }, offset)}`;
+  const { task, text } = output;
+  const head = `${outputHead(output, now(), task && tasks.view(task))}\n${textTitle(output)}`;
+  if (text === "") return { text: head, task };
+  return { text: `${head}\n${paged({ text, settled: text.length, call: { task_id: taskID } }, offset)}`, task };
 }
 
-async function transcript(deps: TaskToolDependencies, taskID: string, { last, offset }: Wish): Promise<string> {
+async function transcript(deps: TaskToolDependencies, taskID: string, { last, offset }: Wish): Promise<Said> {
   const { tasks } = deps;
   const task = tasks.get(taskID);
   try {
@@ -122,10 +125,11 @@ async function transcript(deps: TaskToolDependencies, taskID: string, { last, of
     const readable = { text, settled, call: { task_id: taskID, full: true } };
     const title = task === undefined ? taskID : `${taskName(task)}${unstableMark(task)}`;
     const goesOn = task !== undefined && isLive(task) ? task.status : undefined;
-    return `Transcript of ${title}:\n${paged(readable, Math.max(offset, from), goesOn)}`;
+    return { text: `Transcript of ${title}:\n${paged(readable, Math.max(offset, from), goesOn)}`, task };
   } catch (error) {
     if (!(error instanceof TaskNotFoundError) || task === undefined) throw error;
-    return `${error.message} This is what the record keeps:\n${await result(deps, taskID, 0)}`;
+    const kept = await result(deps, taskID, 0);
+    return { ...kept, text: `${error.message} This is what the record keeps:\n${kept.text}` };
   }
 }
 

@@ -1,9 +1,9 @@
 import { excerpt } from "../delivery/frame.ts";
 import { UNSTABLE_MARK } from "../delivery/notice.ts";
-import { duration } from "../goals/words.ts";
 import type { Usage } from "../host/port.ts";
 import type { TaskOutput, TaskView } from "../library/task-manager.ts";
 import { type EndedTask, isEnded, isLive, KEPT_TEXT_LENGTH, type LiveTask, type Task } from "../tasks/task.ts";
+import { duration } from "../time/duration.ts";
 
 /** What models read about tasks, beside the notices. */
 

@@ -1,5 +1,6 @@
 import { excerpt } from "../delivery/frame.ts";
-import { duration, goalState, stopReason, waitReason } from "../goals/words.ts";
+import { goalState, stopReason, waitReason } from "../goals/words.ts";
+import { duration } from "../time/duration.ts";
 import { count, type Saying, taskName } from "./saying.ts";
 import type { TracedDecision, TracedWaitReason, TraceRecord } from "./schema.ts";
 import { toGoal, toStopReason, toWaitReason } from "./untrace.ts";

@@ -53,13 +53,13 @@ const taskState = z.object({
   status: z.enum(["queued", "running", "missing", "completed", "failed", "cancelled", "lost"]),
   /** The moment at which something happens by itself: a look, the end of the grace period, our turn to tell. */
   until: z.optional(z.number()),
-  observed: z.optional(z.enum(["alive", "awaits-own", "idle", "aborted"])),
+  observed: z.optional(z.enum(["alive", "awaits-own", "elsewhere", "idle", "aborted"])),
   waits: z.optional(z.enum(["sign", "slot", "turn"])),
   doubt: z.optional(z.enum(["idle-unfinished", "restart", "no-status"])),
   /** Duration of the run. */
   ranMs: z.optional(z.number()),
   delivery: z.optional(z.enum(["not-owed", "pending", "delivered", "reconciled", "undelivered"])),
-  teller: z.optional(z.enum(["host", "goalkeeper"])),
+  teller: z.optional(z.enum(["host", "maker", "goalkeeper"])),
   reason: z.optional(text),
   error: z.optional(error),
   output: z.optional(text),

@@ -1,6 +1,6 @@
 import { excerpt } from "../delivery/frame.ts";
 import { GOAL_TOOLS } from "../goals/root.ts";
-import { duration } from "../goals/words.ts";
+import { duration } from "../time/duration.ts";
 import type { TracedHostEvent, TracedInput } from "./event-schema.ts";
 import { count, type Saying } from "./saying.ts";
 import { shownText } from "./untrace.ts";

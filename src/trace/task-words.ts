@@ -1,5 +1,5 @@
 import { excerpt } from "../delivery/frame.ts";
-import { duration } from "../goals/words.ts";
+import { duration } from "../time/duration.ts";
 import type { Saying } from "./saying.ts";
 import type { TracedTask, TraceRecord } from "./schema.ts";
 import { shownText } from "./untrace.ts";
@@ -75,6 +75,7 @@ function deliverySaying(after: TracedTask): Saying | undefined {
 function tellerWords({ delivery, teller }: TracedTask, origin: string): string {
   if (delivery === "delivered") return origin === "launched" ? "" : "; OpenCode has told the agent";
   if (delivery !== "pending") return "";
+  if (teller === "maker") return "; whoever made it may tell the agent";
   if (teller === "host" && origin === "launched") return "; what it has said is being read";
   return teller === "host" ? "; OpenCode is about to tell the agent" : "; goalkeeper will tell the agent";
 }

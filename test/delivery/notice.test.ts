@@ -8,7 +8,7 @@ function ended(status: TerminalStatus, outcome: EndedTask["outcome"] = {}, id = 
 }
 
 /** Nothing else works. */
-const outcomeNotice = (tasks: readonly EndedTask[]) => notice(tasks, 0);
+const outcomeNotice = (tasks: readonly EndedTask[]) => notice(tasks, { live: 0, hasReadTool: true });
 
 function launched(unstable: boolean, more: Partial<EndedTask> = {}): EndedTask {
   return anEndedTask({ origin: "launched", launch: { voice: { agent: "general" }, unstable }, ...more });
@@ -24,11 +24,11 @@ describe("the notice of ended tasks", () => {
 
   test("says how many still work at this moment", () => {
     const tasks = [ended("completed"), ended("failed")];
-    const first = (live: number) => notice(tasks, live).split("\n")[0];
+    const first = (live: number) => notice(tasks, { live, hasReadTool: true }).split("\n")[0];
     expect(first(0)).toBe("Background tasks ended: 1 completed, 1 failed.");
     expect(first(1)).toBe("Background tasks ended: 1 completed, 1 failed. 1 still works.");
     expect(first(3)).toBe("Background tasks ended: 1 completed, 1 failed. 3 still work.");
-    expect(notice([], 3)).toBe("");
+    expect(notice([], { live: 3, hasReadTool: true })).toBe("");
   });
 
   test("marks the tasks of an unstable model, however they ended, and no others", () => {
@@ -39,13 +39,13 @@ describe("the notice of ended tasks", () => {
     expect(outcomeNotice([anEndedTask()])).not.toContain("unstable");
   });
 
-  test("says how the whole output of a launched task is read, where it was cut", () => {
+  test("says how the whole output is read where it was cut, to a parent that has the tool", () => {
     const call = 'The whole of it: background_output({"task_id":"ses_child"})';
     for (const status of ["completed", "failed", "cancelled", "lost"] as const) {
       const text = "x".repeat(5_000);
       expect(outcomeNotice([launched(false, { status, outcome: { text } })])).toEndWith(`\n${call}`);
       expect(outcomeNotice([launched(false, { status, outcome: { text: "short" } })])).not.toContain(call);
-      expect(outcomeNotice([anEndedTask({ status, outcome: { text } })])).not.toContain(call);
+      expect(notice([anEndedTask({ status, outcome: { text } })], { live: 0, hasReadTool: false })).not.toContain(call);
     }
   });
 
@@ -73,9 +73,9 @@ describe("the notice of ended tasks", () => {
 
   test("cancelled: why, and the last words", () => {
     expect(outcomeNotice([ended("cancelled", { reason: "its session was deleted", text: "half" })])).toContain(
-      "cancelled (its session was deleted) Its last words: half",
+      "cancelled (its session was deleted). Its last words: half",
     );
-    expect(outcomeNotice([ended("cancelled")])).toEndWith(": cancelled");
+    expect(outcomeNotice([ended("cancelled")])).toEndWith(": cancelled.");
   });
 
   test("lost: that it will not report any more, that nobody must wait for it, and what is known", () => {

@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import type { StopReason, WaitReason } from "../../src/goals/gate.ts";
 import {
   decisionWords,
-  duration,
   goalState,
   noGoalText,
   type StatusView,
@@ -10,6 +9,7 @@ import {
   stopReason,
   waitReason,
 } from "../../src/goals/words.ts";
+import { duration } from "../../src/time/duration.ts";
 import { aGoal, aGoalThatIs, anEndedTask, aTask, T0 } from "../support/builders.ts";
 
 const SECOND = 1_000;

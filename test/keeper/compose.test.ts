@@ -53,7 +53,7 @@ interface Situation {
 /** What is said when the gate itself has decided. */
 function said({ goal, root = aRoot(), tasks = [], now = NOW }: Situation) {
   const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
-  return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, holdMs: HOLD_MS });
+  return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, holdMs: HOLD_MS, hasReadTool: true });
 }
 
 const failed = (id: string) =>
@@ -103,7 +103,7 @@ describe("when the gate says continue", () => {
     expect(said({ tasks })).toBeUndefined();
     expect(said({ tasks: [...tasks, anEndedTask({ id: "ses_2" })] })?.outcomes).toHaveLength(2);
     expect(said({ tasks: [...tasks, anEndedTask({ id: "ses_2" }), aTask({ origin: "launched" })] })).toBeUndefined();
-    expect(handOver(tasks)).toContain(CHILD);
+    expect(handOver(tasks, true)).toContain(CHILD);
   });
 
   test("an outcome that the host has told and nobody has answered is pointed to", () => {
@@ -225,7 +225,7 @@ describe("reminders", () => {
 });
 
 test("the user's message takes along what is ours to tell, and only that", () => {
-  expect(handOver([])).toBeUndefined();
-  expect(handOver([anEndedTask({ delivery: delivered() }), aTask()])).toBeUndefined();
-  expect(handOver([anEndedTask({ outcome: { text: "the result" } })])).toContain("the result");
+  expect(handOver([], true)).toBeUndefined();
+  expect(handOver([anEndedTask({ delivery: delivered() }), aTask()], true)).toBeUndefined();
+  expect(handOver([anEndedTask({ outcome: { text: "the result" } })], true)).toContain("the result");
 });

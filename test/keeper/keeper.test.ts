@@ -23,6 +23,7 @@ class Desk {
       concurrency: 5,
       cancelOnInterrupt: true,
       reportHoldMs: 900_000,
+      hasReadTool: true,
     },
     adopts: true,
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },

@@ -134,7 +134,7 @@ test("a list gives each waiting task its place among those of its model, and 0 t
   const views = desk.tasks.list(desk.root);
   expect(views.map(({ task }) => task.id)).toEqual(ids);
   expect(views.map(({ queuePosition }) => queuePosition)).toEqual([0, 1, 2, 0, 1]);
-  expect(desk.tasks.cancel(ids[1] ?? "")).toBe(true);
+  expect(await desk.tasks.cancel(ids[1] ?? "")).toMatchObject({ status: "cancelled" });
   expect(position(desk, ids[2] ?? "")).toBe(1);
 });
 

@@ -20,6 +20,7 @@ export const CONFIG: KeeperConfig = {
   concurrency: 5,
   cancelOnInterrupt: true,
   reportHoldMs: 900_000,
+  hasReadTool: true,
 };
 
 /** Where a child's own session keeps the prompt that it was made with. */

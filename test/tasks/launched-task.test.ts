@@ -315,6 +315,25 @@ describe("a prompt that was taken", () => {
   });
 });
 
+describe("a start that was given up", () => {
+  const givenUp = () => new Life(onItsWay({ run: { ...RUN, attempt: 4 } })).at(SECOND, REFUSED);
+
+  test.each([BUSY, TAKEN])(
+    "is over: a turn that begins after all is ended, for nobody would hear of it (%#)",
+    (event) => {
+      const life = givenUp();
+      const failed = life.task;
+      expect(failed).toMatchObject(failedFor("scripted 500"));
+      expect(life.at(2 * SECOND, event).task).toBe(failed);
+      expect(life.effects).toEqual([ABORT]);
+    },
+  );
+
+  test.each([BUSY, TAKEN])("does not end what its user does there later (%#)", (event) => {
+    expect(givenUp().at(11 * SECOND, event).effects).toEqual([]);
+  });
+});
+
 describe("an error that is reported while the prompt is on its way", () => {
   test("fails the task with its text, long before anything would be sent again", () => {
     const life = new Life(onItsWay()).at(3, ERRORED).at(20, TAKEN);
@@ -326,6 +345,12 @@ describe("an error that is reported while the prompt is on its way", () => {
   test("fails it, too, when the answer was heard first", () => {
     const life = new Life(onItsWay()).at(20, TAKEN).at(23, ERRORED);
     expect(life.deadline).toBeLessThanOrEqual(SECOND);
+    expect(life.rings().task).toMatchObject(failedFor(ERROR.message));
+  });
+
+  test("puts nothing off that comes sooner", () => {
+    const life = new Life(onItsWay()).at(0, REFUSED).at(900, ERRORED);
+    expect(life.deadline).toBe(SECOND);
     expect(life.rings().task).toMatchObject(failedFor(ERROR.message));
   });
 
@@ -404,6 +429,13 @@ describe("a cancel while the prompt is on its way", () => {
     expect(life.effects).toEqual([ABORT]);
   });
 
+  test("watches out for that turn for as long as it might begin, ten seconds", () => {
+    const cancelled = () => new Life(onItsWay()).at(10, CANCEL);
+    expect(cancelled().at(10 * SECOND + 9, BUSY).effects).toEqual([ABORT]);
+    expect(cancelled().at(10 * SECOND + 10, BUSY).effects).toEqual([]);
+    expect(cancelled().at(10 * SECOND + 10, TAKEN).effects).toEqual([]);
+  });
+
   test("that came before any prompt was sent has no turn to end: what is busy there is somebody else's", () => {
     const life = new Life(waiting()).at(10, CANCEL).at(200, BUSY);
     expect(life.effects).toEqual([]);
@@ -422,8 +454,10 @@ describe("whatever is busy in a child that has ended", () => {
   });
 
   test("is left alone when others made it", () => {
-    const life = new Life(anEndedTask({ origin: "background", status: "cancelled" })).at(SECOND, BUSY);
-    expect(life.effects).toEqual([]);
+    for (const run of [RUN, SENT_RUN]) {
+      const life = new Life(anEndedTask({ origin: "background", status: "cancelled", run })).at(SECOND, BUSY);
+      expect(life.effects).toEqual([]);
+    }
   });
 
   test("and has completed before the answer to its prompt came is not aborted by that answer", () => {
@@ -486,10 +520,13 @@ describe("a cancel of a running task", () => {
     expect(life.task).toMatchObject({ status: "cancelled", outcome: { reason: "not needed any more" } });
   });
 
-  test("of a child that others made aborts it as well, and nobody is told", () => {
+  test("of a child that others made aborts it as well, and we tell nobody", () => {
     const life = new Life(aTask({ origin: "adopted" })).at(SECOND, CANCEL);
-    expect(life.task).toMatchObject({ status: "cancelled", delivery: { state: "not-owed" } });
+    expect(life.task).toMatchObject({ status: "cancelled", delivery: { state: "pending", teller: "maker" } });
     expect(life.effects).toEqual([ABORT]);
+    // Whoever made it may tell, for two seconds.
+    expect(life.rings().task).toMatchObject({ endedAt: T0 + SECOND, delivery: { state: "not-owed" } });
+    expect(life.deadline).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("that has ended already changes nothing and aborts nothing", () => {
@@ -522,7 +559,7 @@ describe("stale", () => {
     const life = new Life(running()).at(STALE, CLOCK);
     expect(life.task).toMatchObject({
       status: "cancelled",
-      outcome: { reason: "nothing was heard of it for 600 seconds" },
+      outcome: { reason: "nothing was heard of it for 10m 0s" },
       delivery: hostTells(T0 + STALE + 2 * SECOND),
     });
     expect(life.effects).toEqual([ABORT]);
@@ -534,14 +571,18 @@ describe("stale", () => {
     const lastSignAt = T0 + MINUTE;
     const early = new Life(running()).at(STALE + MINUTE - 1, CLOCK, { lastSignAt });
     expect(early.task).toMatchObject({ status: "running", observed: { askAt: lastSignAt + STALE } });
-    expect(new Life(running()).at(STALE + MINUTE, CLOCK, { lastSignAt }).task).toMatchObject({ status: "cancelled" });
+    expect(new Life(running()).at(STALE + MINUTE, CLOCK, { lastSignAt }).task).toMatchObject({
+      status: "cancelled",
+      outcome: { reason: "nothing was heard of it for 10m 0s" },
+    });
   });
 
-  test("the clock rings for it without any help, however quiet it is", () => {
-    const life = new Life(onItsWay()).at(20, BUSY);
+  test.each([STALE, 40 * SECOND])("the clock rings for it by itself, however quiet it is (after %d ms)", (staleMs) => {
+    const timing = { ...TIMING, staleMs };
+    const life = new Life(onItsWay()).at(0, BUSY, { timing });
     let rings = 0;
-    while (life.task.status === "running" && rings++ < 100) life.rings();
-    expect(life.task).toMatchObject({ status: "cancelled", endedAt: T0 + STALE });
+    while (life.task.status === "running" && rings++ < 100) life.rings({ timing });
+    expect(life.task).toMatchObject({ status: "cancelled", endedAt: T0 + staleMs });
   });
 
   test("never by age: a task of many hours that still gives signs works on", () => {
@@ -585,6 +626,7 @@ describe("a turn that has finished", () => {
 
   test("is looked at at once, and completes the task with its text and what it has cost", () => {
     const life = idle();
+    expect(life.deadline).toBe(MINUTE);
     expect(life.rings().effects).toEqual([LOOK]);
     expect(life.task).toMatchObject({ status: "running", observed: { kind: "idle", since: T0 + MINUTE } });
     expect(life.at(MINUTE + 4, read(FINISHED)).task).toMatchObject({
@@ -633,6 +675,21 @@ describe("a turn that has finished", () => {
     expect(life.task).toMatchObject({ status: "running", observed: { kind: "awaits-own" } });
   });
 
+  test.each([
+    ["failed", aReading({ kind: "failed", text: "t", error: ERROR })],
+    ["cancelled", aReading({ kind: "aborted", text: "t" })],
+    ["lost", BEGUN],
+  ] as const)("one that is doubted and turns out to be %s has none to wait for", (status, reading) => {
+    const doubted = aMissingTask({ ...LAUNCHED, run: SENT_RUN, doubt: "idle-unfinished" });
+    const life = new Life(doubted).at(HOUR, looked(reading), { ownWork: true });
+    expect(life.task).toMatchObject({ status, delivery: OURS });
+  });
+
+  test("has nothing to wait for after a restart: what it had does not wake it any more", () => {
+    const found = aMissingTask({ ...LAUNCHED, run: SENT_RUN, doubt: "restart" });
+    expect(new Life(found).at(20, looked(FINISHED), { ownWork: true }).task).toMatchObject({ status: "completed" });
+  });
+
   test("that own work is over means nothing for a task that does not wait for it", () => {
     for (const task of [onItsWay(), running(), idle().task, anEndedTask(LAUNCHED)]) {
       expect(new Life(task).at(HOUR, { type: "own-work-over" }).task).toBe(task);
@@ -665,6 +722,11 @@ describe("an idle that came too early", () => {
       doubt: "idle-unfinished",
       graceUntil: T0 + MINUTE + SECOND / 2 + 4 + TIMING.graceMs,
     });
+  });
+
+  test("is doubted by a look that comes back at the very end of that half second", () => {
+    const life = new Life(running()).at(MINUTE, IDLE).at(MINUTE + SECOND / 2, read(BEGUN));
+    expect(life.task).toMatchObject({ status: "missing" });
   });
 
   test("completes the task when the second look shows that it has finished", () => {
@@ -716,9 +778,12 @@ describe("a run without the beginning of an answer", () => {
   });
 
   test("is lost when others have prompted it: only they have the prompt", () => {
+    const typedInto = aMissingTask({ ...LAUNCHED, run: { ...RUN, number: 2 } });
     for (const task of [aMissingTask(), aMissingTask({ ...LAUNCHED, origin: "adopted", run: SENT_RUN })]) {
       expect(new Life(task).at(HOUR, looked(NOT_BEGUN)).task).toMatchObject({ status: "lost" });
     }
+    const second: TaskEvent = { type: "looked", run: 2, look: aLook(NOT_BEGUN) };
+    expect(new Life(typedInto).at(HOUR, second).task).toMatchObject({ status: "lost" });
   });
 
   test("is sent four times at most, and has failed then", () => {
@@ -776,6 +841,11 @@ describe("resume", () => {
     IDLE,
     { type: "aborted" },
   ];
+
+  test("a look at the run before settles nothing of the next one", () => {
+    const second = running({ run: { ...SENT_RUN, number: 2 }, observed: { kind: "idle", since: T0, lookAt: T0 } });
+    expect(new Life(second).at(SECOND, read(FINISHED)).task).toBe(second);
+  });
 
   test.each(ofRunOne)("events of the run before are inert, waiting or on its way (T9): %o", (event) => {
     const resumed = new Life(anEndedTask({ ...LAUNCHED, run: SENT_RUN })).at(HOUR, RESUME);

@@ -519,9 +519,13 @@ describe("another process that runs the task", () => {
     expect(next(aQueuedTask({ runner: "other" }), { type: "reread", stored })).toBe(stored);
   });
 
-  test("while it is written down as live it stays as it is", () => {
+  test("while it is written down as waiting it stays as it is; once it is not, it runs there", () => {
     const task = aQueuedTask({ runner: "other" });
-    expect(next(task, { type: "reread", stored: aQueuedTask({ runner: "other" }) })).toBe(task);
+    const waiting = aQueuedTask({ runner: "other", waits: { for: "slot" } });
+    expect(next(task, { type: "reread", stored: waiting })).toBe(task);
+    const running = next(task, { type: "reread", stored: aQueuedTask({ runner: "other" }) });
+    expect(running).toMatchObject({ status: "running", observed: { kind: "elsewhere" } });
+    expect(next(running, { type: "reread", stored: aQueuedTask({ runner: "other" }) })).toBe(running);
   });
 
   test("an end that is known here is not replaced", () => {
@@ -556,11 +560,23 @@ describe("who tells the parent", () => {
     expect(next(aTask({ origin: "launched" }), deleted)).toMatchObject({ delivery: OURS });
   });
 
-  test("whoever made an adopted child tells its end; only its loss is ours to tell", () => {
+  test("whoever made an adopted child has 2 s to tell its end; then only its loss is ours to tell", () => {
     const look = aLook();
     const lost = next(aMissingTask({ origin: "adopted" }), { type: "looked", run: 1, look }, T0 + MINUTE);
-    expect(next(aTask({ origin: "adopted" }), deleted)).toMatchObject({ delivery: { state: "not-owed" } });
-    expect(lost).toMatchObject({ status: "lost", delivery: OURS });
+    const ended = next(aTask({ origin: "adopted" }), deleted);
+    expect(ended).toMatchObject({ delivery: { state: "pending", teller: "maker", until: T0 + 3 * SECOND } });
+    expect(lost).toMatchObject({ status: "lost", delivery: { state: "pending", teller: "maker" } });
+    const clock = { type: "clock" } as const;
+    expect(next(ended, clock, T0 + 3 * SECOND)).toMatchObject({ delivery: { state: "not-owed" } });
+    expect(next(lost, clock, T0 + MINUTE + 2 * SECOND)).toMatchObject({ status: "lost", delivery: OURS });
+  });
+
+  test("a message of its maker's in the parent is the delivery of an adopted child, and of no other", () => {
+    const told = { type: "maker-told", messageID: "msg_9" } as const;
+    const ended = next(aTask({ origin: "adopted" }), deleted);
+    expect(next(ended, told)).toMatchObject({ delivery: { state: "delivered", sessionID: ROOT, messageID: "msg_9" } });
+    const ours = next(aTask({ origin: "launched" }), deleted);
+    expect(next(ours, told)).toBe(ours);
   });
 });
 
@@ -744,7 +760,7 @@ describe("the clock", () => {
       const now = taskDeadline(task);
       const { task: after, effects } = transition(task, { type: "clock" }, { ...at(now), runsElsewhere: true });
       expect(effects).toEqual([{ type: "reread", rootID: ROOT }]);
-      expect(after.status).toBe("queued");
+      expect(after.status).toBe(task.status === "queued" ? "queued" : "running");
       expect(taskDeadline(after)).toBe(now + 30 * SECOND);
     },
   );

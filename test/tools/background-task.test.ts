@@ -148,8 +148,8 @@ describe("the report of tasks that ended", () => {
 
   test("does not count what others made: the root does not know of it", async () => {
     desk.host.unknownModels.add("p/m");
-    desk.host.userSays(desk.host.addChild(desk.root), "hello");
     await desk.launch("a", { model: "p/m" });
+    desk.host.userSays(desk.host.addChild(desk.root), "hello");
     await desk.pass(1_000);
     expect(await desk.call("output", {})).toStartWith("Background tasks: 1 running, 1 failed.");
     await desk.finish(desk.root, "waiting");

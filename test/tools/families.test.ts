@@ -19,7 +19,6 @@ test("the option tools decides which families a model gets", () => {
 });
 
 test("the descriptions of the background tools are short: they are part of every request", () => {
-  const all = Object.entries(tools(["background"]));
-  for (const [, { description }] of all) expect(description.length).toBeLessThanOrEqual(250);
-  expect(JSON.stringify(all).length).toBeGreaterThan(0);
+  for (const { description } of Object.values(tools(["background"])))
+    expect(description.length).toBeLessThanOrEqual(250);
 });
