@@ -6,12 +6,29 @@ interface Registry {
   readonly claims: Map<string, string>;
   /** The instances that live in this process. */
   readonly instances: Set<string>;
+  /** The last write into the metadata of a session, until it has ended. */
+  readonly writes: Map<string, Promise<unknown>>;
 }
 
 export function registry(): Registry {
   const shared = globalThis as { [KEY]?: Registry };
-  shared[KEY] ??= { claims: new Map(), instances: new Set() };
+  shared[KEY] ??= { claims: new Map(), instances: new Set(), writes: new Map() };
   return shared[KEY];
+}
+
+/**
+ * Does the work when no other instance in this process is at work on the metadata of that session. The host replaces
+ * metadata whole: two that read and write at the same moment undo each other, repair it at the same moment, and so on.
+ */
+export async function exclusively<T>(sessionID: string, work: () => Promise<T>): Promise<T> {
+  const { writes } = registry();
+  const mine = (writes.get(sessionID) ?? Promise.resolve()).then(work, work);
+  writes.set(sessionID, mine);
+  try {
+    return await mine;
+  } finally {
+    if (writes.get(sessionID) === mine) writes.delete(sessionID);
+  }
 }
 
 /** Says that an instance lives in this process: what it runs is not orphaned. Returns its end. */

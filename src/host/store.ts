@@ -2,6 +2,7 @@ import type { Saved } from "../keeper/messages.ts";
 import { type StoredRoot, stubs } from "../keeper/stored-root.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
 import { ownerKey } from "./process-identity.ts";
+import { exclusively } from "./registry.ts";
 import { parseStoredRoot } from "./stored-schema.ts";
 
 /** The plugin's key in a session's metadata. A manager of another plugin has a key of its own. */
@@ -77,9 +78,13 @@ export class Store {
 
   constructor(private readonly deps: StoreDependencies) {}
 
-  async save(wanted: StoredRoot): Promise<Saved> {
+  save(wanted: StoredRoot): Promise<Saved> {
+    this.kept.add(wanted.self);
+    return exclusively(wanted.self, () => this.replace(wanted));
+  }
+
+  private async replace(wanted: StoredRoot): Promise<Saved> {
     const rootID = wanted.self;
-    this.kept.add(rootID);
     const read = await this.deps.host.session(rootID);
     if (read.kind === "gone") return { kind: "gone" };
     if (read.kind === "unknown") return { kind: "failed", reason: read.reason };

@@ -322,7 +322,12 @@ export class RootKeeper {
   private saveFailed(failures: number, reason: string): void {
     this.markDirty();
     this.messages.withdraw();
-    if (failures < this.context.config.limits.maxPromptFailures) return;
+    const { maxPromptFailures } = this.context.config.limits;
+    if (failures < maxPromptFailures) return;
+    if (failures === maxPromptFailures && this.currentGoal?.status !== "active") {
+      const message = `What is kept of this session could not be stored: ${reason}. Its tasks go on, and it is tried again.`;
+      this.context.perform({ type: "toast", rootID: this.id, variant: "error", message });
+    }
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
 

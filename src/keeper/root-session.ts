@@ -6,7 +6,6 @@ import {
   type Root,
   receiveAsk,
   receiveInRoot,
-  SETTLING_MS,
   startTurn,
   type TurnBy,
 } from "../goals/root.ts";
@@ -24,6 +23,9 @@ export interface SessionContext {
   readonly onInterrupted: () => void;
   readonly askStatuses: () => void;
 }
+
+/** The two halves of one idle come closer together. */
+const IDLE_PAIR_MS = 50;
 
 /** The session of one root as the host shows it: what it does, whether anything may prompt it, and whose turn it is. */
 export class RootSession {
@@ -114,7 +116,7 @@ export class RootSession {
 
   /**
    * Aborting an idle root publishes only another idle, and nothing else does that. OpenCode has aborted its own children
-   * just before; what we launched it does not touch. The second idle of a failed turn comes sooner.
+   * just before; what we launched it does not touch.
    */
   private idleAgain(since: number): void {
     const { now } = this;
@@ -125,7 +127,7 @@ export class RootSession {
           task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= now - QUIETING_MS,
       );
     const hasLaunched = this.context.tasks().some((task) => isLive(task) && task.origin === "launched");
-    const isAbort = justAborted || (hasLaunched && now - since > SETTLING_MS);
+    const isAbort = justAborted || (hasLaunched && now - since > IDLE_PAIR_MS);
     if (!isAbort || this.root.presence.kind !== "awake") return;
     this.root = { ...this.root, presence: { kind: "quieting", until: now + QUIETING_MS } };
   }

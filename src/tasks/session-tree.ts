@@ -4,6 +4,8 @@ import type { SessionInfo } from "../host/port.ts";
 export interface NativeCall {
   readonly callID: string;
   readonly background: boolean;
+  /** The call itself has not returned. */
+  readonly isRunning: boolean;
   /** What the parent called it; the session's own title adds the name of the agent. */
   readonly title: string;
 }
@@ -71,10 +73,10 @@ export class SessionTree {
     return undefined;
   }
 
-  /** Busy sessions below `rootID`, for a root that begins to be watched while its children already work. */
-  busyBelow(rootID: string): readonly Readonly<Seen>[] {
+  /** Sessions below `rootID` that work or are about to, for a root that begins to be watched in the middle of it. */
+  workingBelow(rootID: string): readonly Readonly<Seen>[] {
     return [...this.sessions.values()].filter(
-      (seen) => seen.busy && seen.id !== rootID && this.rootOf(seen.id) === rootID,
+      (seen) => (seen.busy || seen.native?.isRunning === true) && seen.id !== rootID && this.rootOf(seen.id) === rootID,
     );
   }
 

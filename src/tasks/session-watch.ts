@@ -74,9 +74,9 @@ export class SessionWatch {
     // A session from before this process, or one that was forgotten while nobody watched it.
     if (this.deps.tree.get(rootID) === undefined)
       this.deps.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
-    for (const child of this.deps.tree.busyBelow(rootID)) {
+    for (const child of this.deps.tree.workingBelow(rootID)) {
       this.notice(child.id);
-      this.deps.dispatch(child.id, { type: "busy" });
+      if (child.busy) this.deps.dispatch(child.id, { type: "busy" });
     }
   }
 
@@ -152,6 +152,7 @@ export class SessionWatch {
     this.deps.tree.setNative(child.sessionID, {
       callID: event.callID,
       background: child.background,
+      isRunning: event.state === "running",
       title: child.title,
     });
     const known = this.deps.records.get(child.sessionID);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { claim, enlist, registry } from "../../src/host/registry.ts";
+import { claim, enlist, exclusively, registry } from "../../src/host/registry.ts";
 
 test("the first claim of a directory wins until it is released (S1)", () => {
   const release = claim("/registry-test", "one");
@@ -20,4 +20,31 @@ test("an instance lives from its enlisting to its end, whether or not it has a d
   delist();
   expect(registry().instances.has("one")).toBe(false);
   expect(registry().instances.has("two")).toBe(true);
+});
+
+test("two instances never write into one session at the same moment, also when one of them fails", async () => {
+  const seen: string[] = [];
+  const work =
+    (name: string, fails = false) =>
+    async () => {
+      seen.push(`${name} begins`);
+      await Promise.resolve();
+      seen.push(`${name} ends`);
+      if (fails) throw new Error(name);
+      return name;
+    };
+  const first = exclusively("ses_1", work("first", true));
+  const second = exclusively("ses_1", work("second"));
+  const elsewhere = exclusively("ses_2", work("elsewhere"));
+  await expect(first).rejects.toThrow("first");
+  expect(await second).toBe("second");
+  expect(await elsewhere).toBe("elsewhere");
+  expect(seen.filter((step) => !step.startsWith("elsewhere"))).toEqual([
+    "first begins",
+    "first ends",
+    "second begins",
+    "second ends",
+  ]);
+  expect(seen.indexOf("elsewhere begins")).toBeLessThan(seen.indexOf("first ends"));
+  expect(registry().writes.size).toBe(0);
 });

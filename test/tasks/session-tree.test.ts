@@ -42,7 +42,7 @@ describe("what was learned of a session", () => {
   test("an update of its title keeps that it is busy and who called it", () => {
     const tree = aTree();
     tree.setBusy(CHILD, true);
-    tree.setNative(CHILD, { callID: "call_1", background: true, title: "part" });
+    tree.setNative(CHILD, { callID: "call_1", background: true, isRunning: false, title: "part" });
     tree.see(aSession(CHILD, { parentID: ROOT, title: "better" }));
     expect(tree.get(CHILD)).toMatchObject({
       title: "better",
@@ -54,7 +54,7 @@ describe("what was learned of a session", () => {
   test("events about a session that nobody has seen leave no trace", () => {
     const tree = new SessionTree();
     tree.setBusy(CHILD, true);
-    tree.setNative(CHILD, { callID: "call_1", background: false, title: "part" });
+    tree.setNative(CHILD, { callID: "call_1", background: false, isRunning: false, title: "part" });
     tree.forget(CHILD);
     expect(tree.size).toBe(0);
   });
@@ -69,10 +69,15 @@ describe("what was learned of a session", () => {
   });
 });
 
-test("busy below a root: its busy descendants at any depth, not itself, the idle, or strangers", () => {
+test("at work below a root: busy descendants at any depth, and those whose Task call runs; not itself, the idle, or strangers", () => {
   const tree = aTree();
   for (const id of [ROOT, "ses_grandchild", "ses_stranger"]) tree.setBusy(id, true);
-  expect(tree.busyBelow(ROOT).map(({ id }) => id)).toEqual(["ses_grandchild"]);
+  expect(tree.workingBelow(ROOT).map(({ id }) => id)).toEqual(["ses_grandchild"]);
   tree.setBusy("ses_grandchild", false);
-  expect(tree.busyBelow(ROOT)).toEqual([]);
+  expect(tree.workingBelow(ROOT)).toEqual([]);
+  const call = { callID: "call_1", background: true, title: "part" };
+  tree.setNative(CHILD, { ...call, isRunning: true });
+  expect(tree.workingBelow(ROOT).map(({ id }) => id)).toEqual([CHILD]);
+  tree.setNative(CHILD, { ...call, isRunning: false });
+  expect(tree.workingBelow(ROOT)).toEqual([]);
 });
