@@ -1,17 +1,23 @@
-// npm run bench [-- events|load|continuation …]
+// npm run bench [-- events|load|continuation|tasks|memory|launch …]
 //
 // Prints ratios of things measured side by side in one run. Absolute figures depend on the machine; the ratios and the
 // aims beside them are what to read.
 import { parseArgs } from "node:util";
 import { benchContinuation } from "./continuation.ts";
 import { benchEvents } from "./events.ts";
+import { benchLaunch } from "./launch.ts";
 import { benchLoad } from "./load.ts";
+import { benchMemory } from "./memory.ts";
 import { printTable, type Row } from "./table.ts";
+import { benchTasks } from "./tasks.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   events: benchEvents,
   load: benchLoad,
   continuation: benchContinuation,
+  tasks: benchTasks,
+  memory: benchMemory,
+  launch: benchLaunch,
 };
 
 const { positionals } = parseArgs({ allowPositionals: true });

@@ -33,6 +33,11 @@ export function ns(value: number): string {
   return value < 1_000 ? `${value.toFixed(0)} ns` : `${(value / 1_000).toFixed(1)} µs`;
 }
 
+/** Of nanoseconds, however few. */
+export function us(value: number): string {
+  return value < 1_000 ? ns(value) : `${(value / 1_000).toFixed(value < 10_000 ? 1 : 0)} µs`;
+}
+
 export function ms(value: number): string {
   return `${value.toFixed(1)} ms`;
 }

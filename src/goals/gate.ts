@@ -71,25 +71,16 @@ export function decide(
 ): Decision {
   const stop = stopReason(goal, root, config);
   if (goal === undefined || stop !== undefined) return { kind: "stop", reason: stop ?? { why: "no-goal" } };
-  const live = tasks.filter(isLive).map((task) => ({ task, wayOut: ceiling(goal, task, config) }));
-  const holding = live.filter(({ wayOut }) => "endedBy" in wayOut || wayOut.until > now);
+  const live = tasks.filter(isLive);
   const reasons: WaitReason[] = [
     ...rootReasons(root, now),
-    ...holding.map(
-      ({ task, wayOut }): WaitReason => ({
-        why: "task-live",
-        taskID: task.id,
-        title: task.title,
-        status: task.status,
-        ...wayOut,
-      }),
-    ),
+    ...live.flatMap((task) => liveReason(goal, task, now, config)),
     ...tasks.filter(isEnded).flatMap((task) => outcomeReason(task, root, now)),
     ...(goal.retryAt > now ? [{ why: "back-off", failures: goal.failures, until: goal.retryAt } as const] : []),
   ];
   if (reasons.length > 0) return { kind: "wait", reasons };
   const prompt = goal.status === "limited" ? "wrapup" : "continuation";
-  return { kind: "continue", prompt, overdueTaskIDs: live.map(({ task }) => task.id) };
+  return { kind: "continue", prompt, overdueTaskIDs: live.map(({ id }) => id) };
 }
 
 /** Why nothing may prompt the root at all, goal or not: the outbox asks this before it tells an outcome. */
@@ -138,12 +129,14 @@ function stopReason(goal: Goal | undefined, root: Root, config: GateConfig): Sto
   return config.autoContinue ? undefined : { why: "auto-continue-off" };
 }
 
-/** Counts from the later of run start and goal start, and anew from the continuation that it bought. */
-function ceiling(goal: Goal, task: LiveTask, config: GateConfig): WayOut {
-  const released = goal.releases[task.id];
-  if (released === RELEASED_BY_USER) return { until: RELEASED_BY_USER };
-  if (config.maxTaskBlockMs === 0) return { endedBy: "user" };
-  return { until: Math.max(task.run.startedAt, goal.startedAt, released ?? 0) + config.maxTaskBlockMs };
+/** Its ceiling counts from the later of run start and goal start, and anew from the continuation that it bought. */
+function liveReason(goal: Goal, task: LiveTask, now: number, config: GateConfig): readonly WaitReason[] {
+  const { id: taskID, title, status } = task;
+  const released = goal.releases[taskID];
+  if (released === RELEASED_BY_USER) return [];
+  if (config.maxTaskBlockMs === 0) return [{ why: "task-live", taskID, title, status, endedBy: "user" }];
+  const until = Math.max(task.run.startedAt, goal.startedAt, released ?? 0) + config.maxTaskBlockMs;
+  return until > now ? [{ why: "task-live", taskID, title, status, until }] : [];
 }
 
 /** An outcome holds only while somebody else may still tell it, or the agent may still answer it. */

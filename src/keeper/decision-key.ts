@@ -30,3 +30,17 @@ function reasonKey(reason: WaitReason): string {
       return reason.why;
   }
 }
+
+/** As if their keys were compared, without making them: a root may wait for a thousand tasks. */
+export function isSameDecision(one: Decision, other: Decision): boolean {
+  if (one.kind !== "wait" || other.kind !== "wait") return decisionKey(one) === decisionKey(other);
+  const { reasons } = other;
+  return one.reasons.length === reasons.length && one.reasons.every((reason, at) => isSameReason(reason, reasons[at]));
+}
+
+function isSameReason(one: WaitReason, other: WaitReason | undefined): boolean {
+  if (other === undefined) return false;
+  if (one.why === "task-live" && other.why === "task-live")
+    return one.taskID === other.taskID && one.status === other.status;
+  return reasonKey(one) === reasonKey(other);
+}

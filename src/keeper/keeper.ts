@@ -24,6 +24,8 @@ export interface KeeperDependencies {
   readonly ids: { message(after: string): string; part(): string };
   /** Whether children that others made are tasks too. */
   readonly adopts: boolean;
+  /** Nothing is kept of a root any more. */
+  readonly onForgotten?: (rootID: string) => void;
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
 }
@@ -359,7 +361,9 @@ export class Keeper {
       for (const rootID of this.touched) {
         const root = this.roots.get(rootID);
         root?.evaluate();
-        if (root?.isForgettable === true) this.roots.delete(rootID);
+        if (root?.isForgettable !== true) continue;
+        this.roots.delete(rootID);
+        this.deps.onForgotten?.(rootID);
       }
     } finally {
       this.touched.clear();

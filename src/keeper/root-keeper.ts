@@ -7,7 +7,7 @@ import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isLive, type Task } from "../tasks/task.ts";
 import type { KeeperConfig } from "./config.ts";
-import { decisionKey } from "./decision-key.ts";
+import { isSameDecision } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
 import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
@@ -48,7 +48,7 @@ export class RootKeeper {
   private readonly messages: RootMessages;
   private readonly storage = new RootStorage();
   private claim = 1;
-  private lastDecision = "";
+  private lastDecision: Decision | undefined;
   /** The runs of the last write that has landed, and the tasks of the one under way. */
   private writtenRuns: ReadonlySet<string> = new Set();
   private beingWritten: readonly Task[] = [];
@@ -325,16 +325,15 @@ export class RootKeeper {
     const { maxPromptFailures } = this.context.config.limits;
     if (failures < maxPromptFailures) return;
     if (failures === maxPromptFailures && this.currentGoal?.status !== "active") {
-      const message = `What is kept of this session could not be stored: ${reason}. Its tasks go on, and it is tried again.`;
+      const message = `What is kept of this session could not be stored: ${reason}. It is tried again; tasks that wait start when it can be.`;
       this.context.perform({ type: "toast", rootID: this.id, variant: "error", message });
     }
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
   }
 
   private observeDecision(decision: Decision): void {
-    const key = decisionKey(decision);
-    if (key === this.lastDecision) return;
-    this.lastDecision = key;
+    if (this.lastDecision !== undefined && isSameDecision(decision, this.lastDecision)) return;
+    this.lastDecision = decision;
     if (this.currentGoal !== undefined) this.context.observe({ type: "decision", rootID: this.id, decision });
   }
 

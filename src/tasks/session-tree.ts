@@ -60,7 +60,8 @@ export class SessionTree {
   }
 
   hasChildren(sessionID: string): boolean {
-    return [...this.sessions.values()].some((seen) => seen.parentID === sessionID);
+    for (const seen of this.sessions.values()) if (seen.parentID === sessionID) return true;
+    return false;
   }
 
   /** The session without a parent above `sessionID`; undefined while a link is not known yet, or for a cycle. */

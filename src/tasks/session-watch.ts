@@ -84,13 +84,14 @@ export class SessionWatch {
     this.watched.delete(rootID);
   }
 
-  /** A child that is over stays known while it has children: they find their root through it. */
+  /** A session that is over stays known while it has children, who find their root through it, or is watched. */
   forgetEnded(sessionID: string): void {
     const { tree, records } = this.deps;
     let seen = tree.get(sessionID);
-    while (seen?.parentID !== undefined && !seen.busy && !records.has(seen.id) && !tree.hasChildren(seen.id)) {
+    while (seen !== undefined && !seen.busy && !records.has(seen.id) && !tree.hasChildren(seen.id)) {
+      if (this.watched.has(seen.id)) return;
       tree.forget(seen.id);
-      seen = tree.get(seen.parentID);
+      seen = seen.parentID === undefined ? undefined : tree.get(seen.parentID);
     }
   }
 

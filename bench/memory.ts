@@ -1,0 +1,132 @@
+import { heapStats } from "bun:jsc";
+import { assemble } from "../src/host/assembly.ts";
+import { OpencodeHost } from "../src/host/opencode.ts";
+import type { TaskManager } from "../src/library/task-manager.ts";
+import { DEFAULT_OPTIONS } from "../src/options.ts";
+import { type Ending, InstantHost } from "./instant-host.ts";
+import { type Row, times } from "./table.ts";
+
+const TASKS = 100_000;
+const EARLY = 10_000;
+const ROOTS_AT_ONCE = 20;
+const TASKS_PER_ROOT = 50;
+/** The query window, made short: what is measured is that it ends. */
+const WINDOW_SECONDS = 0.02;
+
+/** Everything of ours but the process: what the library wires, on a host that answers at once. */
+export async function benchMemory(): Promise<readonly Row[]> {
+  const world = createWorld();
+  const heap: { early: number; late: number } = { early: 0, late: 0 };
+  for (let launched = 0; launched < TASKS; ) {
+    launched += await world.batch();
+    if (launched === EARLY) heap.early = heapInUse();
+  }
+  heap.late = heapInUse();
+  const left = world.leftOver();
+  world.dispose();
+  return [
+    {
+      what: `heap after ${TASKS.toLocaleString("en")} tasks have come and gone`,
+      ours: mb(heap.late),
+      against: `${mb(heap.early)} (after ${EARLY.toLocaleString("en")})`,
+      ratio: times(heap.late, heap.early),
+      aim: "≤ 1.05×",
+    },
+    {
+      what: "records, signs, sessions, roots, timers left",
+      ours: String(Object.values(left).reduce((sum, count) => sum + count, 0)),
+      against: "–",
+      ratio: "–",
+      aim: "0",
+    },
+  ];
+}
+
+function createWorld() {
+  const host = new InstantHost((event) => tasks.event(event), endingOf);
+  const { keeper, tasks } = assemble({
+    host: new OpencodeHost(host.client, "/bench"),
+    key: "bench",
+    options: {
+      ...DEFAULT_OPTIONS,
+      auto_continue: false,
+      max_concurrent_tasks: 0,
+      task_cleanup_delay_seconds: WINDOW_SECONDS,
+    },
+    adopts: false,
+    observe: () => undefined,
+  });
+  const leftOver = () => {
+    const { armed, ...sizes } = keeper.sizes;
+    return { ...sizes, tree: keeper.manager.tree.size, armed: armed ? 1 : 0 };
+  };
+  return {
+    leftOver,
+    dispose: () => tasks.dispose(),
+    /** Launches tasks in some new roots, ends them in every way there is, and waits until nothing is left of them. */
+    async batch(): Promise<number> {
+      const roots = Array.from({ length: ROOTS_AT_ONCE }, () => host.createRoot());
+      const plan = roots.flatMap((rootID) => Array.from({ length: TASKS_PER_ROOT }, (_, at) => ({ rootID, at })));
+      const ways = await Promise.all(plan.map(({ rootID, at }) => goThrough(tasks, host, rootID, wayOf(at))));
+      await until(() => keeper.sizes.tasks === 0 && keeper.sizes.roots === 0);
+      host.forgetAll();
+      return ways.length;
+    },
+  };
+}
+
+/** The text of its prompt tells the host how the turns of a task end. */
+const WAYS = ["finish", "finish", "finish", "finish", "finish", "fail", "resume", "cancel", "nest", "delete"] as const;
+type Way = (typeof WAYS)[number];
+
+function wayOf(at: number): Way {
+  return WAYS[at % WAYS.length] ?? "finish";
+}
+
+function endingOf(prompt: string): Ending {
+  if (prompt === "fail") return "failed";
+  return prompt === "cancel" || prompt === "delete" || prompt === "nest" ? "never" : "finished";
+}
+
+async function goThrough(tasks: TaskManager, host: InstantHost, rootID: string, way: Way): Promise<void> {
+  const { id } = await tasks.launch({ parentID: rootID, description: `to ${way}`, prompt: way });
+  switch (way) {
+    case "finish":
+    case "fail":
+      return;
+    case "resume":
+      await tasks.wait(id, { timeoutMs: 60_000 });
+      await tasks.resume({ taskID: id, callerID: rootID, prompt: "finish" });
+      return;
+    case "cancel": {
+      const ended = tasks.wait(id, { timeoutMs: 60_000, callerID: rootID });
+      await tasks.cancel(id);
+      await ended;
+      return;
+    }
+    case "nest":
+      await tasks.launch({ parentID: id, description: "below", prompt: "nest" });
+      await tasks.cancel(id);
+      return;
+    case "delete":
+      return host.delete(id);
+  }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  const givenUpAt = Date.now() + 60_000;
+  while (!isSo()) {
+    if (Date.now() > givenUpAt) throw new Error("something is kept for ever");
+    await Bun.sleep(5);
+  }
+}
+
+function heapInUse(): number {
+  // Once more for what the first one has only unlinked.
+  for (let round = 0; round < 3; round++) Bun.gc(true);
+  return heapStats().heapSize;
+}
+
+function mb(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
