@@ -21,6 +21,7 @@ export {
 } from "./library/task-manager.ts";
 export { DEFAULT_OPTIONS, type Options, type ParsedOptions, parseOptions } from "./options.ts";
 export type { TaskChange } from "./tasks/background-task-manager.ts";
+export { parseModel } from "./tasks/launch-voice.ts";
 export { LaunchError, type LaunchRequest, type ResumeRequest } from "./tasks/launcher.ts";
 export { type LookUp, lookUpTask } from "./tasks/look-up.ts";
 export { type Reading, readOutcome } from "./tasks/outcome.ts";

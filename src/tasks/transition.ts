@@ -11,7 +11,6 @@ import {
   isWaiting,
   type LiveTask,
   type Outcome,
-  STORED_WITHIN_MS,
   type Task,
   type TaskTiming,
 } from "./task.ts";
@@ -121,13 +120,9 @@ function idle(task: LiveTask, now: number): Task {
   return { ...base(task), status: "running", observed: { kind: "idle", since: now, lookAt } };
 }
 
-/**
- * About its own tasks the host tells first. Nobody tells about one that we launched: it is looked at at once, and once
- * more if that was too early. The error of any other is stored some tens of milliseconds after its idle.
- */
+/** About its own tasks the host tells first. Any other is looked at at once, and once more if that was too early. */
 function lookAfterIdleMs(task: LiveTask): number {
-  if (isNative(task)) return HOST_TELLS_WITHIN_MS;
-  return task.origin === "launched" ? 0 : STORED_WITHIN_MS;
+  return isNative(task) ? HOST_TELLS_WITHIN_MS : 0;
 }
 
 function aborted(task: LiveTask, now: number): Task {

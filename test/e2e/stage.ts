@@ -9,6 +9,7 @@ import {
   type OpencodeServer,
   type Script,
   type ScriptedModel,
+  type ScriptedModelOptions,
   type StoredMessage,
   startScriptedModel,
 } from "../../src/testing/index.ts";
@@ -18,10 +19,13 @@ import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
 export const PLUGIN = new URL("../../", import.meta.url).href.replace(/\/$/, "");
 
 export interface StageOptions extends Omit<EnvironmentOptions, "model" | "plugins"> {
+  /** Whether our own plugin is there. @default true */
+  readonly goalkeeper?: boolean;
   readonly options?: Readonly<Record<string, unknown>>;
   /** More plugins, before and after ours. */
   readonly before?: EnvironmentOptions["plugins"];
   readonly after?: EnvironmentOptions["plugins"];
+  readonly models?: ScriptedModelOptions["models"];
 }
 
 /** One real OpenCode with the plugin, shared by the tests of a file: each session has a script of its own. */
@@ -59,9 +63,11 @@ export interface Play {
 }
 
 export async function openStage({
+  goalkeeper = true,
   options = {},
   before = [],
   after = [],
+  models,
   ...environment
 }: StageOptions = {}): Promise<Stage> {
   if (!existsSync(join(new URL("../../dist/", import.meta.url).pathname, "server.js"))) {
@@ -73,13 +79,17 @@ export async function openStage({
     const parent = parents.get(sessionID);
     return parent === undefined ? sessionID : rootOf(parent);
   };
-  const model = await startScriptedModel((request): Promise<ReplySpec> => {
-    if (request.parentSessionID !== undefined) parents.set(request.sessionID, request.parentSessionID);
-    const reader = readers.get(rootOf(request.sessionID));
-    if (reader === undefined) throw new Error(`no script for ${request.sessionID}`);
-    return reader.next(request);
-  });
-  const opencode = createIsolatedOpencode({ model, plugins: [...before, [PLUGIN, options], ...after], ...environment });
+  const model = await startScriptedModel(
+    (request): Promise<ReplySpec> => {
+      if (request.parentSessionID !== undefined) parents.set(request.sessionID, request.parentSessionID);
+      const reader = readers.get(rootOf(request.sessionID));
+      if (reader === undefined) throw new Error(`no script for ${request.sessionID}`);
+      return reader.next(request);
+    },
+    models === undefined ? {} : { models },
+  );
+  const ours: EnvironmentOptions["plugins"] = goalkeeper ? [[PLUGIN, options]] : [];
+  const opencode = createIsolatedOpencode({ model, plugins: [...before, ...ours, ...after], ...environment });
   let server = await opencode.serve();
   const stage: Stage = {
     opencode,
