@@ -59,6 +59,10 @@ export function backgroundOutput(deps: TaskToolDependencies): Tool {
       const inVain = taskID === context.sessionID || isBelow(context.sessionID, taskID, deps);
       const waited = inVain ? 0 : awaited;
       await wait(deps, [taskID], waited, context);
+      const task = tasks.get(taskID);
+      // OpenCode waits a quarter of a second for an aborted tool: no time to ask it anything.
+      if (context.abort?.aborted === true && task !== undefined && isLive(task))
+        return `${taskName(task)} is ${task.status}. The wait was interrupted, and nothing was read.`;
       try {
         return await read(deps, taskID, wish, waited, context);
       } catch (error) {
@@ -98,7 +102,7 @@ async function read(
     if (isUntold(task)) deps.tasks.handedOver(task, context);
     return text;
   }
-  if (waited === 0 || context.abort?.aborted === true) return text;
+  if (waited === 0) return text;
   return `${text}\n[It has not ended within ${waited} seconds. Its result will be reported to you by itself.]`;
 }
 

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createOpencodeClient } from "@opencode-ai/sdk/client";
-import { SET_ASIDE_KEY } from "../../src/host/store.ts";
+import { METADATA_KEY, setAsideKey } from "../../src/host/store.ts";
 import { createGate, createIsolatedOpencode, startScriptedModel } from "../../src/testing/index.ts";
 import { logLines, request, writeMetadata } from "./other-client.ts";
 import { COMPLETE, openStage, PLUGIN, type Play, type Stage, task } from "./stage.ts";
@@ -112,7 +112,7 @@ describe.concurrent("metadata that others write", () => {
         async () => (await stage.server.metadata(play.id)).neighbour === metadata.neighbour,
       );
     }
-    expect((await stage.server.metadata(play.id))[SET_ASIDE_KEY]).toEqual({ version: 99 });
+    expect((await stage.server.metadata(play.id))[setAsideKey(METADATA_KEY)]).toEqual({ version: 99 });
     gate.open();
     const { goal, tasks } = await play.untilGoal("complete");
     expect(goal?.turns).toBe(1);
@@ -133,7 +133,10 @@ describe.concurrent("metadata that others write", () => {
       expect(await stage.server.metadata(play.id)).toEqual({ goalkeeper: value, neighbour: "kept" });
       await play.goal("start anew");
       await play.untilGoal("complete");
-      expect(await stage.server.metadata(play.id)).toMatchObject({ [SET_ASIDE_KEY]: value, neighbour: "kept" });
+      expect(await stage.server.metadata(play.id)).toMatchObject({
+        [setAsideKey(METADATA_KEY)]: value,
+        neighbour: "kept",
+      });
       await untilLogged(stage, `stored state of ${play.id} cannot be read`);
       await untilLogged(stage, `stored state of ${play.id} is set aside`);
     });

@@ -292,7 +292,9 @@ describe.concurrent("after the query window", () => {
     await play.until("the record has gone", async () => (await play.stored())?.tasks.length === 0);
     const host = new OpencodeHost(brief.server.client, brief.opencode.directory);
     const lookUp = () => lookUpTask(childID, () => undefined, host);
-    expect(await lookUp()).toEqual({ from: "session", reading: { kind: "finished", text: "remembered result" } });
+    const usage = { tokens: expect.any(Number), cost: expect.any(Number) };
+    const reading = { kind: "finished", text: "remembered result", usage } as const;
+    expect(await lookUp()).toEqual({ from: "session", reading });
     await request(brief, "DELETE", `/session/${childID}`);
     expect(await lookUp()).toMatchObject({ from: "nowhere" });
   });

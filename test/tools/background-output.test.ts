@@ -142,7 +142,7 @@ describe("reading a task", () => {
   test("that failed: its error and what it had said; that was cancelled: the reason", async () => {
     desk.host.unknownModels.add("p/m");
     const [failed, cancelled] = [await desk.launch("a", { model: "p/m" }), await desk.launch("b")];
-    desk.tasks.cancel(cancelled, "nobody wants it");
+    await desk.tasks.cancel(cancelled, "nobody wants it");
     await desk.pass(SECOND);
     const said = await desk.call("output", { task_id: failed });
     expect(said).toMatch(/^"a" \(ses_\w+\): failed after [\d.]+s.\nError: .*Model not found: p\/m/);
@@ -189,7 +189,7 @@ describe("reading a task", () => {
 
   test("that was cancelled just now is told by that, although its last words are still looked for", async () => {
     const id = await desk.launch("a");
-    desk.tasks.cancel(id);
+    await desk.tasks.cancel(id);
     expect(desk.ended(id).delivery).toMatchObject({ state: "pending", teller: "host" });
     await desk.call("output", { task_id: id }, { withinMs: 5 });
     expect(desk.ended(id).delivery).toMatchObject({ state: "delivered", messageID: "msg_call" });
@@ -201,7 +201,7 @@ describe("reading a task", () => {
     await desk.pass();
     desk.host.userAborts(id);
     await desk.pass();
-    desk.tasks.cancel(id);
+    await desk.tasks.cancel(id);
     expect(desk.ended(id).delivery).toMatchObject({ state: "pending", teller: "host" });
     expect(await desk.call("output", { task_id: id }, { withinMs: 10 })).toContain("cancelled");
     expect(desk.ended(id).delivery.state).toBe("pending");
@@ -318,9 +318,10 @@ describe("waiting", () => {
     expect(tookMs).toBeLessThan(61 * SECOND);
   });
 
-  test("ends at once when the user aborts the turn", async () => {
+  test("ends at once when the user aborts the turn, and asks OpenCode nothing: it would not wait for the answer", async () => {
     const id = await desk.launch("a");
     const abort = new AbortController();
+    desk.host.faults.transcript = "never";
     desk.clock.after(50, () => abort.abort());
     const said = await desk.call("output", { task_id: id, wait: true }, { withinMs: 100, abort: abort.signal });
     expect(said).toContain("running for");
