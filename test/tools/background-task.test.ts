@@ -192,7 +192,7 @@ describe("resuming", () => {
   test("the text of an outcome that was not read yet is read first", async () => {
     const id = await desk.launch("a");
     desk.host.faults.abort = "never";
-    await desk.tasks.cancel(id);
+    void desk.tasks.cancel(id);
     await desk.finish(id, "half of it");
     const said = await desk.call("task", { task_id: id, prompt: "more" });
     expect(said).toContain("Reason: it was cancelled\n");
