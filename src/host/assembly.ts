@@ -54,7 +54,7 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     runner,
     ids,
     adopts,
-    onForgotten: (rootID) => store.forget(rootID),
+    onForgotten: (rootID) => store.release(rootID),
     observe: (observation) => {
       observe(observation);
       tasks.observed(observation);

@@ -75,11 +75,14 @@ export class Store {
   /** The foreign keys in the last event about a root. */
   private readonly shown = new Map<string, Metadata>();
   private readonly lost = new Map<string, readonly Lost[]>();
+  /** Roots of which nothing is kept any more, once the events about the last writes have come. */
+  private readonly leaving = new Set<string>();
 
   constructor(private readonly deps: StoreDependencies) {}
 
   save(wanted: StoredRoot): Promise<Saved> {
     this.kept.add(wanted.self);
+    this.leaving.delete(wanted.self);
     return exclusively(wanted.self, () => this.replace(wanted));
   }
 
@@ -120,6 +123,18 @@ export class Store {
   observe(session: Pick<SessionInfo, "id" | "metadata">): void {
     const { id } = session;
     if (!this.kept.has(id)) return;
+    this.compare(session);
+    if (this.leaving.has(id)) this.release(id);
+  }
+
+  /** Nothing is kept of a root any more. What a write of ours has replaced is still put back. */
+  release(rootID: string): void {
+    if (this.writing.has(rootID) || this.lost.has(rootID)) this.leaving.add(rootID);
+    else this.forget(rootID);
+  }
+
+  private compare(session: Pick<SessionInfo, "id" | "metadata">): void {
+    const { id } = session;
     const loaded = load(session, this.deps.key);
     const writes = this.writing.get(id);
     const at = writes?.findIndex(({ stored }) => loaded.kind === "stored" && isSame(stored, loaded.stored)) ?? -1;
@@ -142,7 +157,8 @@ export class Store {
   }
 
   forget(rootID: string): void {
-    for (const books of [this.kept, this.written, this.writing, this.shown, this.lost]) books.delete(rootID);
+    const all = [this.kept, this.written, this.writing, this.shown, this.lost, this.leaving];
+    for (const books of all) books.delete(rootID);
   }
 
   /** A higher claim owns the root; of two processes that claimed it at the same time, the one that wrote first. */

@@ -22,10 +22,13 @@ export type Failure =
   | "is overtaken";
 
 export interface Fault {
-  readonly call: "promptAsync" | "update" | "get";
+  /** `create`: of children of the session. */
+  readonly call: "promptAsync" | "update" | "get" | "create";
   readonly how: Failure;
   /** The first so many calls. */
   readonly times: number;
+  /** Calls about each child that the plugin makes for the session, not about the session itself. */
+  readonly inChildren?: boolean;
 }
 
 /** A call that the plugin has made. */
@@ -49,8 +52,8 @@ export function calls(directory: string, sessionID: string): Call[] {
 }
 
 interface Request {
-  readonly path: { readonly id: string };
-  readonly body?: { readonly messageID?: string; readonly metadata?: unknown };
+  readonly path?: { readonly id: string };
+  readonly body?: { readonly parentID?: string; readonly messageID?: string; readonly metadata?: unknown };
 }
 type Method = (request: Request) => Promise<unknown>;
 type Methods = Record<Fault["call"] | "prompt", Method>;
@@ -62,20 +65,28 @@ export default {
     const session = input.client.session as unknown as Methods;
     const unreliable = (call: Fault["call"]): Method => {
       return async (request) => {
-        const { id } = request.path;
-        const file = faultFile(input.directory, id);
-        const fault = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Fault) : undefined;
-        if (fault?.call !== call) return session[call](request);
+        const id = sessionOf(request);
+        const fault = faultOf(input.directory, id);
+        if (fault?.call !== call || fault.inChildren === true) return session[call](request);
         const before = calls(input.directory, id).length;
         const made: Call = { call, messageID: request.body?.messageID };
         appendFileSync(callFile(input.directory, id), `${JSON.stringify(made)}\n`);
         return before < fault.times ? fail(fault.how, call, request, session, before) : session[call](request);
       };
     };
+    const create = async (request: Request): Promise<unknown> => {
+      const answer = await unreliable("create")(request);
+      const fault = faultOf(input.directory, sessionOf(request));
+      const childID = (answer as { data?: { id?: string } }).data?.id;
+      if (fault?.inChildren === true && childID !== undefined)
+        breakCalls(input.directory, childID, { ...fault, inChildren: false });
+      return answer;
+    };
     const replaced = Object.assign(Object.create(input.client.session), {
       promptAsync: unreliable("promptAsync"),
       update: unreliable("update"),
       get: unreliable("get"),
+      create,
     });
     const client = Object.assign(Object.create(input.client), { session: replaced });
     return ours.default.server({ ...input, client }, options);
@@ -103,7 +114,7 @@ async function fail(
       return session.prompt({ ...request, body: { ...request.body, noReply: true } } as Request);
     case "is overtaken": {
       const read = call === "get" ? await session.get(request) : undefined;
-      await neighbourWrites(request.path.id, `neighbour_${nth + 1}`, session);
+      await neighbourWrites(sessionOf(request), `neighbour_${nth + 1}`, session);
       return read ?? session[call](request);
     }
   }
@@ -119,6 +130,15 @@ function neighbourWrites(id: string, key: string, session: Methods): Promise<voi
     await session.update({ path: { id }, body: { metadata: { ...data.metadata, [key]: true } } });
   });
   return neighbour;
+}
+
+function sessionOf({ path, body }: Request): string {
+  return path?.id ?? body?.parentID ?? "";
+}
+
+function faultOf(directory: string, sessionID: string): Fault | undefined {
+  const file = faultFile(directory, sessionID);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Fault) : undefined;
 }
 
 function faultFile(directory: string, sessionID: string): string {
