@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { closest } from "./closest.ts";
 import type { KeeperConfig } from "./keeper/config.ts";
 import { type ConcurrencyLimit, DEFAULT_CONCURRENCY } from "./tasks/slots.ts";
 
@@ -120,7 +121,12 @@ export interface ParsedOptions {
   readonly options: Options;
   /** One message per refused key: what was wrong, what was expected, what happens now. */
   readonly problems: readonly string[];
+  /** All problems in a few words, for a toast, which OpenCode's next toast replaces; absent if there are none. */
+  readonly summary?: string;
 }
+
+/** So many letters of a known option may be wrong in an unknown one. */
+const SLIPS = 2;
 
 /**
  * Reads the options of `["opencode-goalkeeper", { … }]`. Never throws: a refused key keeps its default.
@@ -130,26 +136,36 @@ export interface ParsedOptions {
 export function parseOptions(input: unknown): ParsedOptions {
   if (input === undefined || input === null) return { options: DEFAULT_OPTIONS, problems: [] };
   if (typeof input !== "object" || Array.isArray(input)) {
-    return {
-      options: DEFAULT_OPTIONS,
-      problems: [`The options are ${shown(input)}; an object was expected. The defaults are used.`],
-    };
+    const problem = `The options are ${shown(input)}; an object was expected. The defaults are used.`;
+    return { options: DEFAULT_OPTIONS, problems: [problem], summary: problem };
   }
   const accepted: Record<string, unknown> = {};
   const known = schemas();
   const problems: string[] = [];
+  const refused: string[] = [];
   for (const [key, value] of Object.entries(input)) {
     if (!isOption(key)) {
-      problems.push(`Unknown option "${key}". Known are: ${Object.keys(known).join(", ")}. It is ignored.`);
-      continue;
-    }
-    if (known[key].safeParse(value).success) accepted[key] = value;
-    else
+      const [meant] = closest(key, Object.keys(known), SLIPS);
+      const question = meant === undefined ? "" : `did you mean "${meant}"?`;
+      const help = question === "" ? `. Known are: ${Object.keys(known).join(", ")}.` : `: ${question}`;
+      problems.push(`Unknown option "${key}"${help} It is ignored.`);
+      refused.push(question === "" ? key : `${key} (${question})`);
+    } else if (known[key].safeParse(value).success) accepted[key] = value;
+    else {
+      const fallback = shown(DEFAULT_OPTIONS[key]);
       problems.push(
-        `Option "${key}" is ${shown(value)}; ${EXPECTED[key]} was expected. The default ${shown(DEFAULT_OPTIONS[key])} is used.`,
+        `Option "${key}" is ${shown(value)}; ${EXPECTED[key]} was expected. The default ${fallback} is used.`,
       );
+      refused.push(key);
+    }
   }
-  return { options: { ...DEFAULT_OPTIONS, ...accepted }, problems };
+  const options = { ...DEFAULT_OPTIONS, ...accepted };
+  return refused.length === 0 ? { options, problems } : { options, problems, summary: summaryOf(refused) };
+}
+
+function summaryOf(refused: readonly string[]): string {
+  const [are, each] = refused.length === 1 ? ["option is", "it"] : ["options are", "each of them"];
+  return `${refused.length} ${are} ignored: ${refused.join(", ")}. OpenCode's log says what is wrong with ${each}.`;
 }
 
 /** Seconds for people become milliseconds here, once. */

@@ -53,7 +53,8 @@ export function reminderNotice(tasks: readonly EndedTask[]): string {
   return ["These background tasks were reported and not answered yet:", ...lines].join("\n");
 }
 
-function counts(tasks: readonly EndedTask[]): string {
+/** "2 completed, 1 failed" */
+export function counts(tasks: readonly EndedTask[]): string {
   const order: readonly TerminalStatus[] = ["completed", "failed", "cancelled", "lost"];
   return order
     .map((status) => ({ status, count: tasks.filter((task) => task.status === status).length }))

@@ -23,20 +23,30 @@ const NEAR_MISSES: ReadonlySet<string> = new Set(
 );
 
 /**
- * Reads the arguments of the command. `opencode run --command goal "fix it"` hands them over in quotes, and OpenCode's
- * completion leaves `/goal ` in the prompt, so that people type it twice.
+ * Reads the arguments of the command.
  *
  * @param command the name of the command, without its slash
  */
 export function parseGoalCommand(args: string, command: string): GoalCommand {
-  let said = unquote(args.trim()).trim();
-  const again = `/${command}`;
-  while (said === again || said.startsWith(`${again} `)) said = said.slice(again.length).trim();
+  const said = spokenArguments(args, command);
   const word = said.toLowerCase();
   const known = WORDS.get(word) ?? { type: "set", objective: said };
   const bare = word.replace(/[.!?]+$/, "");
   const isNearMiss = NEAR_MISSES.has(bare) || (bare !== word && WORDS.has(bare));
   return known.type === "set" && isNearMiss ? { type: "unclear", said } : known;
+}
+
+/**
+ * What a person has said behind the name of a command. `opencode run --command goal "fix it"` hands it over in quotes,
+ * and OpenCode's completion leaves `/goal ` in the prompt, so that people type it twice.
+ *
+ * @param command the name of the command, without its slash
+ */
+export function spokenArguments(args: string, command: string): string {
+  let said = unquote(args.trim()).trim();
+  const again = `/${command}`;
+  while (said === again || said.startsWith(`${again} `)) said = said.slice(again.length).trim();
+  return said;
 }
 
 function unquote(text: string): string {

@@ -81,6 +81,7 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
   const translator = new EventTranslator({
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
     event: (event) => {
+      if (event.type === "user-text" && !event.synthetic && !event.ignored) loader.heard(event.sessionID);
       keeper.dispatch({ type: "host", event });
       if (event.type === "session-deleted") store.forget(event.sessionID);
       if (event.type !== "session-seen") return;
@@ -97,6 +98,11 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     unstableModels: options.unstable_models,
     books: {
       get: (taskID) => keeper.manager.get(taskID),
+      begin: async (rootID) => {
+        if (keeper.claim(rootID) === 0) await loader.ensure(rootID);
+        // Somebody has asked for it: that is no start by itself.
+        if (keeper.root(rootID)?.presence.kind === "asleep") keeper.dispatch({ type: "wake", rootID });
+      },
       see: (session) => {
         if (keeper.manager.tree.get(session.id) !== undefined) return;
         keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } });

@@ -4,34 +4,9 @@ import { goalText } from "../goals/prompts.ts";
 import { decisionWords, foreignText, goalState, noGoalText } from "../goals/words.ts";
 import { isLive } from "../tasks/task.ts";
 import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
-import type { Loader } from "./loader.ts";
-import type { HostPort } from "./port.ts";
+import { type AnswerDependencies, answer, answerFromElsewhere, TOAST_LENGTH } from "./command.ts";
 
-/**
- * The template of the command. OpenCode expands it before any hook runs: `` !`cmd` `` in the user's words would be
- * executed and `@file` read. A placeholder for an argument that nobody gives swallows them; the hook gets them raw.
- */
-export const COMMAND_TEMPLATE = `goal $${Number.MAX_SAFE_INTEGER}`;
-
-/** A toast is a few lines; the whole is in `/goal status`. */
-const TOAST_LENGTH = 300;
-
-/**
- * Thrown on purpose from `command.execute.before`: the answer is shown already, and no turn may start. OpenCode
- * publishes nothing for it and leaves a running turn alone.
- */
-export class CommandAnswered extends Error {
-  override readonly name = "CommandAnswered";
-
-  constructor() {
-    // OpenCode logs it as an error; what was answered is nobody's business there.
-    super("goalkeeper has answered the command; no turn starts");
-  }
-}
-
-export interface CommandDependencies extends ToolDependencies {
-  readonly host: HostPort;
-  readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
+export interface CommandDependencies extends Omit<ToolDependencies, keyof AnswerDependencies>, AnswerDependencies {
   /** With the option `max_task_block_seconds: 0`, `/goal resume` lets the present waits go once. */
   readonly hasCeiling: boolean;
 }
@@ -46,10 +21,10 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   const command = parseGoalCommand(args, deps.command);
   if (command.type === "show") await showForeign(sessionID, deps);
   const caller = await resolveCaller(sessionID, deps);
-  if (command.type === "unclear") return answer(sessionID, unclear(command.said, deps.command), caller, deps);
-  if (command.type !== "set") return answer(sessionID, act(command, caller, deps), caller, deps);
-  if (caller.isChild)
-    return answer(sessionID, `Goals belong to the main session. Say /${deps.command} there.`, caller, deps);
+  const say = (said: string) => answer(sessionID, { title: "goal", said }, caller, deps);
+  if (command.type === "unclear") return say(unclear(command.said, deps.command));
+  if (command.type !== "set") return say(act(command, caller, deps));
+  if (caller.isChild) return say(`Goals belong to the main session. Say /${deps.command} there.`);
   const replaced = deps.keeper.goal(caller.rootID);
   if (replaced !== undefined && replaced.status !== "complete") {
     const message = `This goal is replaced: ${excerpt(replaced.objective, TOAST_LENGTH)}`;
@@ -69,9 +44,7 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
 async function showForeign(sessionID: string, { loader, host }: CommandDependencies): Promise<void> {
   const stored = await loader.foreignRoot(sessionID);
   if (stored?.goal === undefined) return;
-  const said = foreignText(stored.goal, stored.owner.pid);
-  await host.toast({ title: "goal", message: said, variant: "info" });
-  throw new CommandAnswered();
+  await answerFromElsewhere(host, "goal", foreignText(stored.goal, stored.owner.pid));
 }
 
 function unclear(said: string, command: string): string {
@@ -121,22 +94,4 @@ function resume(rootID: string, { keeper, hasCeiling, command, now }: CommandDep
           .map((task) => task.id);
   keeper.dispatch({ type: "goal", rootID, event: { type: "resume", liveTaskIDs } });
   return `Goal resumed: it ${decisionWords(keeper.decision(rootID), now())}.`;
-}
-
-/**
- * Shows an answer. On a session that works, or is about to, even an ignored text costs a model request: there a toast
- * has to do.
- */
-async function answer(
-  sessionID: string,
-  said: string,
-  { rootID }: Caller,
-  { keeper, host, ids }: CommandDependencies,
-): Promise<never> {
-  const statuses = await host.statuses();
-  const isIdle = statuses.kind === "known" && !statuses.value.has(sessionID) && !keeper.isSending(rootID);
-  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
-  const [firstLine = said] = said.split("\n");
-  await host.toast({ title: "goal", message: excerpt(isIdle ? firstLine : said, TOAST_LENGTH), variant: "info" });
-  throw new CommandAnswered();
 }

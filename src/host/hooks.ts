@@ -11,16 +11,20 @@ import { backgroundTask } from "../tools/background-task.ts";
 import { createGoal } from "../tools/create-goal.ts";
 import type { Tool } from "../tools/define.ts";
 import { getGoal } from "../tools/get-goal.ts";
+import { TASKS_COMMAND } from "../tools/tasks-command.ts";
 import { updateGoal } from "../tools/update-goal.ts";
+import { COMMAND_TEMPLATE, CommandAnswered } from "./command.ts";
 import type { EventTranslator } from "./events.ts";
-import { COMMAND_TEMPLATE, CommandAnswered, type CommandDependencies, executeGoalCommand } from "./goal-command.ts";
+import { type CommandDependencies, executeGoalCommand } from "./goal-command.ts";
 import type { Loader } from "./loader.ts";
 import type { HostIds } from "./message-id.ts";
+import { TasksCommandRunner } from "./tasks-command.ts";
 
 export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"> {
   readonly options: Options;
-  /** What was wrong with the options, for the log and the user. */
+  /** What was wrong with the options, for the log; and all of it in short, for the user. */
   readonly problems: readonly string[];
+  readonly summary?: string | undefined;
   readonly loader: Loader;
   readonly tasks: TaskManager;
   readonly translator: EventTranslator;
@@ -33,9 +37,9 @@ export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"
  * loop: every hook is async and guarded. The one exception is `command.execute.before`, which throws on purpose.
  */
 export function createHooks(deps: HookDependencies): Hooks {
-  const { options, host, keeper, loader, translator } = deps;
+  const { host, keeper, loader, translator } = deps;
   /** Set by the `config` hook: a command of the user's own with that name is left alone. */
-  let ownsCommand = false;
+  const commands = new Map<string, (sessionID: string, args: string) => Promise<string>>();
 
   const guarded = async (hook: string, work: () => void | Promise<void>): Promise<void> => {
     try {
@@ -57,38 +61,32 @@ export function createHooks(deps: HookDependencies): Hooks {
 
     config: (config) =>
       guarded("config", () => {
-        const commands = config.command ?? {};
-        ownsCommand = commands[options.command] === undefined;
-        if (ownsCommand) {
-          const usage = `/${options.command} <objective> | status | pause | resume | clear`;
-          const description = `Pursue a goal until it is met: ${usage}`;
-          config.command = { ...commands, [options.command]: { template: COMMAND_TEMPLATE, description } };
-        } else {
-          host.log(
-            "warn",
-            `goalkeeper: the command /${options.command} is yours already and is left alone; set the option "command"`,
-          );
+        const known = { ...config.command };
+        for (const { name, description, run, hint } of ownCommands(deps)) {
+          if (known[name] === undefined) {
+            known[name] = { template: COMMAND_TEMPLATE, description };
+            commands.set(name, run);
+          } else host.log("warn", `goalkeeper: the command /${name} is yours already and is left alone${hint}`);
         }
+        config.command = known;
         afterStart(deps);
       }),
 
     tool: tools(deps),
 
     "command.execute.before": async (input, output) => {
-      if (input.command !== options.command || !ownsCommand) return;
+      const run = commands.get(input.command);
+      if (run === undefined) return;
       try {
-        const said = await executeGoalCommand(input.sessionID, input.arguments, {
-          ...deps,
-          hasCeiling: options.max_task_block_seconds > 0,
-        });
+        const said = await run(input.sessionID, input.arguments);
         // In place: the host keeps the array that it handed out. The type wants ids that the host adds itself.
         const part = { type: "text", text: said } as (typeof output.parts)[number];
         output.parts.splice(0, output.parts.length, part);
       } catch (error) {
         if (error instanceof CommandAnswered) throw error;
-        host.log("error", "goalkeeper: the goal command failed", { error: describe(error) });
+        host.log("error", `goalkeeper: the command /${input.command} failed`, { error: describe(error) });
         const message = error instanceof Error ? error.message : String(error);
-        await host.toast({ title: "goal", message, variant: "error" });
+        await host.toast({ title: input.command, message, variant: "error" });
         throw error;
       }
     },
@@ -128,6 +126,34 @@ export function createHooks(deps: HookDependencies): Hooks {
   };
 }
 
+interface OwnCommand {
+  readonly name: string;
+  readonly description: string;
+  /** What to do about a name that is taken. */
+  readonly hint: string;
+  /** Answers what takes the place of the user's message; throws `CommandAnswered` if no turn may start. */
+  readonly run: (sessionID: string, args: string) => Promise<string>;
+}
+
+function ownCommands(deps: HookDependencies): readonly OwnCommand[] {
+  const { command: name, max_task_block_seconds, tools: families } = deps.options;
+  const goal: OwnCommand = {
+    name,
+    description: `Pursue a goal until it is met: /${name} <objective> | status | pause | resume | clear`,
+    hint: '; set the option "command"',
+    run: (sessionID, args) => executeGoalCommand(sessionID, args, { ...deps, hasCeiling: max_task_block_seconds > 0 }),
+  };
+  if (!families.includes("background")) return [goal];
+  const runner = new TasksCommandRunner(deps);
+  const tasks: OwnCommand = {
+    name: TASKS_COMMAND,
+    description: `See and end background tasks: /${TASKS_COMMAND} | cancel <number> | cancel all`,
+    hint: "",
+    run: (sessionID, args) => runner.execute(sessionID, args),
+  };
+  return [goal, tasks];
+}
+
 /** Each family costs tokens in every request. */
 function tools(deps: HookDependencies): Record<string, ToolDefinition> {
   const families = deps.options.tools;
@@ -150,11 +176,12 @@ function hostTool(tool: Tool): ToolDefinition {
 }
 
 /** What may only happen once the host has started: asking it anything earlier deadlocks. */
-function afterStart({ host, loader, problems }: HookDependencies): void {
-  for (const problem of problems) {
-    host.log("warn", `goalkeeper: ${problem}`);
+function afterStart({ host, loader, problems, summary }: HookDependencies): void {
+  for (const problem of problems) host.log("warn", `goalkeeper: ${problem}`);
+  // One for all of them: each toast takes the place of the one before it.
+  if (summary !== undefined) {
     host
-      .toast({ title: "goalkeeper", message: problem, variant: "warning" })
+      .toast({ title: "goalkeeper", message: summary, variant: "warning" })
       .catch((error: unknown) => host.log("warn", describe(error)));
   }
   loader

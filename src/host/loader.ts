@@ -73,8 +73,12 @@ export class Loader {
    */
   async ensure(rootID: string): Promise<void> {
     const stored = await this.unread(rootID);
-    const works = (this.deps.keeper.root(rootID)?.activity.kind ?? "idle") !== "idle";
-    if (stored !== undefined) this.bring(stored, works);
+    if (stored !== undefined) this.bring(stored, this.works(rootID));
+  }
+
+  /** The user's message is in a session: what is stored about it is read later, and finds him here. */
+  heard(sessionID: string): void {
+    this.speakingIn = sessionID;
   }
 
   /** What a living process that owns a root has written down; undefined where the books are kept here, or by nobody. */
@@ -118,7 +122,7 @@ export class Loader {
     const rootID = stored.self;
     if (this.known.has(rootID)) return;
     // The user may have written here before what is stored could be read.
-    if (this.speakingIn === rootID) return this.bring(stored, true);
+    if (this.speakingIn === rootID || this.works(rootID)) return this.bring(stored, true);
     if (this.isForeign(stored)) this.foreign.add(rootID);
     else this.bring(stored, awake);
   }
@@ -130,6 +134,10 @@ export class Loader {
     this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored) });
     // A living owner must find the higher claim before it prompts again.
     if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
+  }
+
+  private works(rootID: string): boolean {
+    return (this.deps.keeper.root(rootID)?.activity.kind ?? "idle") !== "idle";
   }
 
   private isForeign({ owner }: StoredRoot): boolean {

@@ -1,7 +1,17 @@
 import type { PluginInput } from "@opencode-ai/plugin";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { withTimeout } from "../time/timeout.ts";
-import type { AgentInfo, Answer, HostPort, NewChild, Prompt, SessionInfo, TranscriptMessage, Voice } from "./port.ts";
+import type {
+  AgentInfo,
+  Answer,
+  HostPort,
+  NewChild,
+  PermissionRule,
+  Prompt,
+  SessionInfo,
+  TranscriptMessage,
+  Voice,
+} from "./port.ts";
 import { list, record, text } from "./raw.ts";
 import { readAgent, readSession, readTranscript } from "./read.ts";
 
@@ -130,9 +140,13 @@ export class OpencodeHost implements HostPort {
     );
   }
 
-  async writeMetadata(sessionID: string, metadata: Readonly<Record<string, unknown>>): Promise<Answer<void>> {
-    // The server takes `metadata`; the generated type does not know it.
-    const body = { metadata } as { title?: string };
+  async writeMetadata(
+    sessionID: string,
+    metadata: Readonly<Record<string, unknown>>,
+    rules: readonly PermissionRule[] = [],
+  ): Promise<Answer<void>> {
+    // The server takes both; the generated type knows neither.
+    const body = { metadata, ...(rules.length === 0 ? {} : { permission: rules }) } as { title?: string };
     const answer = await call("session.update", () =>
       this.client.session.update({ path: { id: sessionID }, query: this.query, body }),
     );

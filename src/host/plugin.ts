@@ -23,7 +23,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     );
     return {};
   }
-  const { options, problems } = parseOptions(rawOptions);
+  const { options, problems, summary } = parseOptions(rawOptions);
   const trace = openTrace(options, clock, host);
   const parts = assemble({
     host,
@@ -40,6 +40,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     ...parts,
     options,
     problems,
+    summary,
     host,
     now: () => clock.now(),
     command: options.command,

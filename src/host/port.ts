@@ -215,7 +215,12 @@ export interface HostPort {
   prompt(prompt: Prompt): Promise<Answer<void>>;
   /** Shows a text in the session that no model reads and that starts no turn. Only for an idle session. */
   show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>>;
-  writeMetadata(sessionID: string, metadata: Readonly<Record<string, unknown>>): Promise<Answer<void>>;
+  /** Replaces the metadata of a session as a whole. `rules` are added behind its permission rules. */
+  writeMetadata(
+    sessionID: string,
+    metadata: Readonly<Record<string, unknown>>,
+    rules?: readonly PermissionRule[],
+  ): Promise<Answer<void>>;
   toast(toast: { title: string; message: string; variant: "info" | "success" | "warning" | "error" }): Promise<void>;
   log(level: "debug" | "info" | "warn" | "error", message: string, extra?: Readonly<Record<string, unknown>>): void;
 }

@@ -78,6 +78,9 @@ export function readUsage(value: unknown): Usage | undefined {
   return sum === 0 && spent === 0 ? undefined : { tokens: sum, cost: spent };
 }
 
+/** Providers quote whole requests. What is kept of an error is stored with its task. */
+const LONGEST_ERROR = 2_000;
+
 /** The host puts a message into `error.data.message`, not into `error.message`. */
 export function readError(value: unknown): TurnError | undefined {
   const error = record(value);
@@ -87,7 +90,7 @@ export function readError(value: unknown): TurnError | undefined {
   const statusCode = data.statusCode;
   return {
     name,
-    message: text(data.message) ?? text(error.message) ?? name,
+    message: (text(data.message) ?? text(error.message) ?? name).slice(0, LONGEST_ERROR),
     ...(typeof statusCode === "number" ? { statusCode } : {}),
   };
 }

@@ -1,5 +1,6 @@
 import type { Saved } from "../keeper/messages.ts";
-import { type StoredRoot, stubs } from "../keeper/stored-root.ts";
+import { type StoredRoot, stubs, type TaskStub } from "../keeper/stored-root.ts";
+import { type EndedTask, isEnded } from "../tasks/task.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
 import { ownerKey } from "./process-identity.ts";
 import { exclusively } from "./registry.ts";
@@ -227,16 +228,32 @@ export function merge(
   runsElsewhere: (runner: string) => boolean,
 ): StoredRoot {
   if (current === undefined) return wanted;
-  const theirs = current.tasks.filter((task) => runsElsewhere(task.runner));
+  // A task that was resumed here is ours from then on, whoever ran it before.
+  const runHere = new Map(
+    wanted.tasks.filter(({ runner }) => !runsElsewhere(runner)).map((task) => [task.id, task.run.number]),
+  );
+  const theirs = current.tasks.filter(
+    ({ id, runner, run }) => runsElsewhere(runner) && (runHere.get(id) ?? 0) <= run.number,
+  );
+  const told = new Map(wanted.tasks.filter(isEnded).map((task) => [task.id, task]));
   const theirIDs = new Set(theirs.map((task) => task.id));
   const ours = wanted.tasks.filter((task) => !theirIDs.has(task.id) && !runsElsewhere(task.runner));
-  if (!ownedElsewhere) return { ...wanted, tasks: stubs([...theirs, ...ours]) };
+  // Who runs a task settles it; who owns the root tells it.
+  if (!ownedElsewhere)
+    return { ...wanted, tasks: stubs([...theirs.map((task) => toldHere(task, told.get(task.id))), ...ours]) };
   const ourIDs = new Set(ours.map((task) => task.id));
   return {
     ...current,
     revision: current.revision + 1,
     tasks: stubs([...current.tasks.filter((task) => !ourIDs.has(task.id)), ...ours]),
   };
+}
+
+function toldHere(theirs: TaskStub, ours: EndedTask | undefined): TaskStub {
+  const isNewer = ours?.run.number === theirs.run.number && ours.delivery.state !== "pending";
+  return isNewer && isEnded(theirs) && theirs.delivery.state === "pending"
+    ? { ...theirs, delivery: ours.delivery }
+    : theirs;
 }
 
 function foreignKeys(metadata: Metadata, key: string): Metadata {

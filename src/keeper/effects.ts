@@ -68,10 +68,14 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
 /** A message whose reservation was stored long ago may go out without a write, which would have shown a new owner. */
 async function send(
   { rootID, prompt }: Extract<Effect, { type: "send" }>,
-  { host, store, dispatch, isDisposed }: EffectDependencies,
+  { host, store, task, dispatch, isDisposed }: EffectDependencies,
 ): Promise<void> {
-  const claim = await store.taken(rootID);
+  // Tasks that run here stay ours, whoever keeps the books of their root.
+  const claim = prompt.sessionID === rootID ? await store.taken(rootID) : undefined;
   if (isDisposed()) return;
+  // A report to a task that has ended meanwhile would wake it; somebody above is told.
+  const reader = task(prompt.sessionID);
+  if (reader !== undefined && isEnded(reader)) return;
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
   const answer = await settled(host.prompt(prompt));
   dispatch({ type: "sent", rootID, sessionID: prompt.sessionID, messageID: prompt.messageID, answer });

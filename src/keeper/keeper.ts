@@ -1,3 +1,4 @@
+import { counts } from "../delivery/notice.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
@@ -63,6 +64,7 @@ export class Keeper {
       now: () => deps.clock.now(),
       manager,
       concurrency: deps.config.concurrency,
+      runner: deps.runner,
       asleep: () => this.asleep(),
       isWritten: (task) => this.roots.get(task.rootID)?.hasWritten(task) === true,
     });
@@ -347,12 +349,22 @@ export class Keeper {
     if (isNews && change.after !== undefined) this.announce(change.after);
   }
 
-  /** A person sees what went wrong. About OpenCode's own tasks that failed, OpenCode says so. */
+  /** A person sees what went wrong, and that the last one of what was launched has ended. */
   private announce({ rootID, status, origin, title }: Task): void {
+    if (status === "completed" && origin === "launched") return this.announceLast(rootID);
     const isBad = status === "lost" || (status === "failed" && (origin === "launched" || origin === "background"));
     if (!isBad) return;
     const variant = status === "lost" ? "warning" : "error";
     this.perform({ type: "toast", rootID, variant, message: `Background task ${status}: ${title}` });
+  }
+
+  private announceLast(rootID: string): void {
+    const launched = this.manager.of(rootID).filter((task) => task.origin === "launched");
+    if (launched.some(isLive)) return;
+    const ended = launched.filter(isUntold);
+    const numbers = counts(ended);
+    if (numbers === "") return;
+    this.perform({ type: "toast", rootID, variant: "info", message: `Background tasks ended: ${numbers}.` });
   }
 
   /** After each input: ask the gate for every root that it touched. */

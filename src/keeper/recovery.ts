@@ -23,6 +23,7 @@ export class Recovery {
     for (const { id, parentID, title, createdAt } of stored.tasks)
       manager.tree.see({ id, parentID, title, createdAt, ...seen });
     const isTheirs = (task: Task): task is LiveTask => isLive(task) && elsewhere.includes(task.id);
+    for (const task of stored.tasks) manager.dispatch(task.id, { type: "reread", stored: task });
     manager.restore(stored.tasks.map((task) => (isTheirs(task) ? runsElsewhere(task, isUnsent(task), 0) : task)));
     open(stored.self).restore(stored, awake);
     this.takeOver(stored, elsewhere);

@@ -302,11 +302,24 @@ export class RootKeeper {
   private interruptTasks(): void {
     const { manager, config } = this.context;
     if (config.cancelOnInterrupt) this.context.desk.stopLaunches(this.id, INTERRUPTED);
+    const launched = this.tasks.filter((task) => isLive(task) && task.origin === "launched").length;
+    if (launched > 0) this.announceInterrupt(launched);
     for (const task of this.tasks) {
       if (!isLive(task) || task.origin === "adopted") continue;
       if (task.origin !== "launched") manager.dispatch(task.id, { type: "interrupted" });
       else if (config.cancelOnInterrupt) this.context.desk.cancel(task.id, INTERRUPTED);
     }
+  }
+
+  private announceInterrupt(launched: number): void {
+    const { config, perform } = this.context;
+    const tasks = `${launched} background task${launched === 1 ? "" : "s"}`;
+    const message = config.cancelOnInterrupt
+      ? `Interrupted: ${tasks} cancelled, too. What they have said is kept. (on_interrupt: "keep" lets them work on.)`
+      : `Interrupted: ${tasks} still at work.`;
+    // One toast replaces the other: this one says what that of the goal has said.
+    const goal = this.currentGoal?.status === "paused" ? ` The goal is paused; /${config.command} resume goes on.` : "";
+    perform({ type: "toast", rootID: this.id, variant: "warning", message: `${message}${goal}` });
   }
 
   private setGoal(goal: Goal | undefined, event: GoalEvent["type"] | "restored" | "moved"): void {

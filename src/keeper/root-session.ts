@@ -102,8 +102,8 @@ export class RootSession {
   }
 
   private interrupted(): void {
-    this.context.onInterrupted();
     this.pause("you interrupted");
+    this.context.onInterrupted();
   }
 
   private turnEnded(): void {

@@ -7,6 +7,8 @@ export interface TaskDeskContext {
   readonly now: () => number;
   readonly manager: BackgroundTaskManager;
   readonly concurrency: ConcurrencyLimit;
+  /** This instance, as it stands in the tasks that it runs. */
+  readonly runner: string;
   /** Roots in which nothing starts by itself. */
   readonly asleep: () => ReadonlySet<string>;
   /** Whether a run stands in the store: a prompt goes out only when a process after this one would know of it. */
@@ -14,6 +16,7 @@ export interface TaskDeskContext {
 }
 
 export const INTERRUPTED = "the user interrupted";
+const PARENT_CANCELLED = "the task that it belongs to was cancelled";
 const STOPPED = "it was cancelled while it was being created";
 /** A launch takes no longer: after that nobody asks whether it was stopped. */
 const LAUNCHES_WITHIN_MS = 60_000;
@@ -36,7 +39,7 @@ export class TaskDesk {
   }
 
   resumed({ taskID, launch, promptID, prompt }: Extract<Input, { type: "resume" }>): void {
-    this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt });
+    this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt, runner: this.context.runner });
   }
 
   /** What a task has launched goes with it. */
@@ -44,10 +47,10 @@ export class TaskDesk {
     const { manager } = this.context;
     const task = manager.get(taskID);
     if (task === undefined) return;
+    this.stopLaunches(taskID, PARENT_CANCELLED);
     manager.dispatch(taskID, { type: "cancel", reason, text: manager.signs.text(taskID) });
     for (const below of manager.of(task.rootID)) {
-      if (below.parentID === taskID && isLive(below))
-        this.cancel(below.id, "the task that it belongs to was cancelled");
+      if (below.parentID === taskID && isLive(below)) this.cancel(below.id, PARENT_CANCELLED);
     }
   }
 

@@ -14,6 +14,8 @@ export interface TaskView {
   readonly queuePosition: number;
   /** When anything was last heard of it; epoch ms. */
   readonly lastSignAt: number;
+  /** Whether one of its tool calls is under way: then silence means nothing. */
+  readonly toolRuns: boolean;
   readonly usage: Usage;
 }
 
@@ -126,6 +128,7 @@ export class TaskManager {
       task,
       queuePosition: positions.get(task.id) ?? 0,
       lastSignAt: Math.max(signs.lastAt(task.id), task.run.startedAt),
+      toolRuns: isLive(task) && signs.toolRuns(task.id),
       usage: (isEnded(task) ? task.outcome.usage : undefined) ?? signs.usage(task.id),
     };
   }
@@ -203,12 +206,12 @@ export class TaskManager {
     return this.get(taskID);
   }
 
-  /** Ends every live task that a session has made, and those that are still being created for it; as {@link cancel}. */
+  /** Ends every live background task that a session has launched, and those that are still being created for it; as {@link cancel}. */
   async cancelAll(parentID: string, reason = "it was cancelled"): Promise<readonly Task[]> {
     const { keeper } = this.deps;
     const rootID = keeper.rootOf(parentID);
     keeper.dispatch({ type: "launches-stopped", rootID, parentID });
-    const live = keeper.tasks(rootID).filter((task) => task.parentID === parentID && isLive(task));
+    const live = keeper.tasks(rootID).filter((task) => task.parentID === parentID && isLive(task) && isOwn(task));
     const ended = await Promise.all(live.map((task) => this.cancel(task.id, reason)));
     return ended.flatMap((task) => task ?? []);
   }
@@ -286,6 +289,11 @@ export class TaskManager {
       }
     }
   }
+}
+
+/** What a session has launched in the background: a foreground call ends by itself, and what others made is theirs. */
+export function isOwn({ origin }: Task): boolean {
+  return origin === "launched" || origin === "background";
 }
 
 function isBeingRead(task: Task): boolean {

@@ -25,10 +25,16 @@ export function maySend(launcher: Pick<AgentInfo, "rules"> | undefined, agent: s
   return launcher === undefined || actionFor(launcher.rules, "task", agent) !== "deny";
 }
 
+/** Whether a list holds a rule, and nothing that follows overrules it. */
+export function holds(rules: readonly PermissionRule[], { permission, pattern, action }: PermissionRule): boolean {
+  return actionFor(rules, permission, pattern) === action;
+}
+
 /** Denied as a whole, with the exceptions that follow: such as the directory in which plans are written. */
 function editRules(rules: readonly PermissionRule[]): readonly PermissionRule[] {
   if (actionFor(rules, "edit", "*") !== "deny") return [];
-  const exceptions = rules.filter(({ permission, pattern }) => permission === "edit" && pattern !== "*");
+  const denied = rules.findLastIndex((rule) => rule.pattern === "*" && toRegExp(rule.permission).test("edit"));
+  const exceptions = rules.slice(denied + 1).filter(({ permission }) => permission === "edit");
   return [{ permission: "edit", pattern: "*", action: "deny" }, ...exceptions];
 }
 

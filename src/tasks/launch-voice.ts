@@ -32,7 +32,6 @@ const USUAL_AGENT = "general";
  * With which agent and model a launched task runs: as wished, else the agent "general" or else the parent's, and that
  * agent's own model or else the parent's. A variant belongs to its model and comes with it: a wished model has none.
  *
- * @param agents undefined: the host did not answer. Then the name of an agent is taken unchecked.
  * @param parent of the session that launches; undefined: not known
  * @param unstablePatterns `unstable_models`
  * @example
@@ -41,13 +40,13 @@ const USUAL_AGENT = "general";
  */
 export function launchVoice(
   wishes: LaunchWishes,
-  agents: readonly Candidate[] | undefined,
+  agents: readonly Candidate[],
   parent: Voice | undefined,
   unstablePatterns: readonly string[],
 ): LaunchVoice | LaunchProblem {
   const name = wishes.agent ?? usualAgent(agents, parent);
-  const agent = agents?.find((known) => known.name === name);
-  if (agents !== undefined && agent === undefined) return { problem: noSuchAgent(name, agents) };
+  const agent = agents.find((known) => known.name === name);
+  if (agent === undefined) return { problem: noSuchAgent(name, agents) };
   const voice = childVoice(name, wishes.model, agent, parent);
   return { voice, unstable: wishes.unstable ?? isUnstable(voice.model, unstablePatterns) };
 }
@@ -64,19 +63,19 @@ export function parseModel(text: string): Voice["model"] | undefined {
   return { providerID: text.slice(0, slash), modelID: text.slice(slash + 1) };
 }
 
-function usualAgent(agents: readonly Candidate[] | undefined, parent: Voice | undefined): string {
-  const isThere = agents === undefined || agents.some(({ name, hidden }) => name === USUAL_AGENT && !hidden);
+function usualAgent(agents: readonly Candidate[], parent: Voice | undefined): string {
+  const isThere = agents.some(({ name, hidden }) => name === USUAL_AGENT && !hidden);
   return isThere ? USUAL_AGENT : (parent?.agent ?? USUAL_AGENT);
 }
 
 function childVoice(
   name: string,
   wished: Voice["model"] | undefined,
-  agent: Candidate | undefined,
+  agent: Candidate,
   parent: Voice | undefined,
 ): PromptVoice {
   if (wished !== undefined) return { agent: name, model: wished };
-  const { model, variant } = agent?.model === undefined ? (parent ?? {}) : agent;
+  const { model, variant } = agent.model === undefined ? (parent ?? {}) : agent;
   if (model === undefined) return { agent: name };
   return { agent: name, model, ...(variant === undefined ? {} : { variant }) };
 }

@@ -132,12 +132,12 @@ export function cancelled(
 /** The next run of an ended task, whoever made it: from now on it is one that we launched. */
 export function resumed(
   task: Task,
-  { launch, promptID, prompt }: Extract<TaskEvent, { type: "resume" }>,
+  { launch, promptID, prompt, runner }: Extract<TaskEvent, { type: "resume" }>,
   now: number,
 ): Task {
   if (!isEnded(task)) return task;
   const { status: _status, ...next } = nextRun(task, "launched", { promptID }, now);
-  return { ...next, launch, status: "queued", waits: { for: "slot", prompt } };
+  return { ...next, runner, launch, status: "queued", waits: { for: "slot", prompt } };
 }
 
 export function abort(task: Task): TaskEffect {

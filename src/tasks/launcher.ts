@@ -1,6 +1,6 @@
 import type { AgentInfo, Answer, HostPort, SessionInfo, Voice } from "../host/port.ts";
 import type { NewTask } from "./background-task-manager.ts";
-import { childRules, maySend } from "./launch-rules.ts";
+import { childRules, holds, maySend } from "./launch-rules.ts";
 import { type LaunchWishes, launchVoice } from "./launch-voice.ts";
 import { storedLaunch } from "./stored-launch.ts";
 import { type EndedTask, isEnded, type Launch, type Task } from "./task.ts";
@@ -10,7 +10,7 @@ import { isUnstable } from "./unstable.ts";
 export interface LaunchRequest extends LaunchWishes {
   /** The session that it belongs to, and that is told how it ended. */
   readonly parentID: string;
-  /** What it does, in a few words: the title of its session. */
+  /** What it does, in a few words: the title of its session. At most 200 characters of it are kept. */
   readonly description: string;
   readonly prompt: string;
   /** Aborted before the child is there, the task ends before it has begun. */
@@ -36,6 +36,8 @@ export interface LauncherDependencies {
   readonly host: Pick<HostPort, "agents" | "createChild" | "session" | "writeMetadata">;
   readonly books: {
     get(taskID: string): Task | undefined;
+    /** What is stored about a root is in the books from now on, and it is awake. */
+    begin(rootID: string): Promise<void>;
     /** A session that was asked for: those below it find their root through it. */
     see(session: SessionInfo): void;
     /** Agent and model of a session, where the books know it. */
@@ -55,9 +57,13 @@ export interface LauncherDependencies {
   readonly unstableModels: readonly string[];
 }
 
+const LONGEST_TITLE = 200;
+
 /** Makes child sessions for tasks. What becomes of them then is the books' business. */
 export class Launcher {
   private agents: readonly AgentInfo[] | undefined;
+  /** Tasks that are being resumed: of two at the same moment the second would overwrite the prompt of the first. */
+  private readonly resuming = new Set<string>();
 
   constructor(private readonly deps: LauncherDependencies) {}
 
@@ -76,25 +82,26 @@ export class Launcher {
     if (parent === undefined || rootID === undefined) throw new LaunchError("Its session does not exist.");
     if (lineage.length > maxDepth) throw new LaunchError(tooDeep(maxDepth));
     const parentVoice = books.voice(parent.id) ?? parent.voice;
-    const launcher = agents?.find(({ name }) => name === parentVoice?.agent);
+    const launcher = agents.find(({ name }) => name === parentVoice?.agent);
     const launch = this.resolve(request, agents, parentVoice);
     const { voice } = launch;
-    if (!maySend(launcher, voice.agent))
-      throw new LaunchError(`The agent "${parentVoice?.agent}" may not send the agent "${voice.agent}".`);
+    mustBeAllowed(launcher, voice.agent);
+    await books.begin(rootID);
     if (isAborted(request)) throw new LaunchError("It was cancelled before its session was created.");
     const promptID = ids.message("");
     const { prompt } = request;
+    const description = request.description.slice(0, LONGEST_TITLE);
     const child = expect(
       await host.createChild({
         parentID: parent.id,
-        title: `${request.description} (@${voice.agent})`,
+        title: `${description} (@${voice.agent})`,
         voice,
         rules: childRules(parent.rules ?? [], launcher),
         metadata: { [metadataKey]: storedLaunch({ promptID, prompt }) },
       }),
     );
     const { id, createdAt } = child;
-    const task = { id, parentID: parent.id, title: request.description, createdAt, launch, promptID, prompt };
+    const task = { id, parentID: parent.id, title: description, createdAt, launch, promptID, prompt };
     const stopped = isAborted(request) ? "it was cancelled while it was being created" : undefined;
     books.launched(rootID, task, requestedAt, stopped);
     return this.recorded(id);
@@ -107,6 +114,19 @@ export class Launcher {
    * @throws LaunchError when it is refused or OpenCode does not answer; then the record is as it was
    */
   async resume(request: ResumeRequest): Promise<{ readonly task: Task; readonly earlier: EndedTask | undefined }> {
+    const { taskID } = request;
+    if (this.resuming.has(taskID)) throw new LaunchError(`The task ${taskID} is being resumed already.`);
+    this.resuming.add(taskID);
+    try {
+      return await this.nextRun(request);
+    } finally {
+      this.resuming.delete(taskID);
+    }
+  }
+
+  private async nextRun(
+    request: ResumeRequest,
+  ): Promise<{ readonly task: Task; readonly earlier: EndedTask | undefined }> {
     const { books, host, ids, metadataKey } = this.deps;
     const { taskID, prompt } = request;
     const [lineage, callers, agents] = await Promise.all([
@@ -121,12 +141,25 @@ export class Launcher {
     if (callers.at(-1)?.id !== root.id) throw new LaunchError(`The task ${taskID} belongs to another session.`);
     if (callers.some(({ id }) => id === taskID))
       throw new LaunchError("A task cannot resume itself or a task above it.");
+    await books.begin(root.id);
     const before = books.get(taskID);
     if (before !== undefined && !isEnded(before)) throw new LaunchError(stillWorks(before));
+    const reader = lineage.slice(1).find(({ id }) => id === root.id || this.isLive(id));
+    if (reader?.id !== request.callerID)
+      throw new LaunchError(`The task ${taskID} reports to ${reader?.id}, and only that session may resume it.`);
     const launch = this.relaunch(request, before?.launch, agents, session.voice);
+    const [caller] = callers;
+    const callerVoice = books.voice(request.callerID) ?? caller?.voice;
+    const launcher = agents.find(({ name }) => name === callerVoice?.agent);
+    mustBeAllowed(launcher, launch.voice.agent);
+    const { rules: own = [] } = session;
+    const missing = childRules(caller?.rules ?? [], launcher).filter((rule) => !holds(own, rule));
+    // Its rules were made for whoever launched it. What is added to them stays: an agent that may do less takes another.
+    if (missing.some(({ permission }) => permission !== "question"))
+      throw new LaunchError(`This task may do what the agent "${callerVoice?.agent}" may not. Launch another one.`);
     const promptID = ids.message(before?.run.promptID ?? "");
     const metadata = { ...session.metadata, [metadataKey]: storedLaunch({ promptID, prompt }) };
-    expect(await host.writeMetadata(taskID, metadata));
+    expect(await host.writeMetadata(taskID, metadata, missing));
     const current = books.get(taskID);
     // While that was written somebody else may have resumed it, or its query window has ended.
     if (current !== undefined && !isEnded(current)) throw new LaunchError(stillWorks(current));
@@ -145,7 +178,12 @@ export class Launcher {
     return { task: this.recorded(taskID), earlier };
   }
 
-  private resolve(wishes: LaunchWishes, agents: readonly AgentInfo[] | undefined, parent: Voice | undefined): Launch {
+  private isLive(taskID: string): boolean {
+    const task = this.deps.books.get(taskID);
+    return task !== undefined && !isEnded(task);
+  }
+
+  private resolve(wishes: LaunchWishes, agents: readonly AgentInfo[], parent: Voice | undefined): Launch {
     const launch = launchVoice(wishes, agents, parent, this.deps.unstableModels);
     if ("problem" in launch) throw new LaunchError(launch.problem);
     return launch;
@@ -155,7 +193,7 @@ export class Launcher {
   private relaunch(
     request: ResumeRequest,
     before: Launch | undefined,
-    agents: readonly AgentInfo[] | undefined,
+    agents: readonly AgentInfo[],
     voice: Voice | undefined,
   ): Launch {
     const { agent = before?.voice.agent ?? voice?.agent, model, unstable } = request;
@@ -181,10 +219,8 @@ export class Launcher {
   }
 
   /** A configuration that changes makes another instance of the plugin, so they are asked for once. */
-  private async knownAgents(): Promise<readonly AgentInfo[] | undefined> {
-    if (this.agents !== undefined) return this.agents;
-    const answer = await this.deps.host.agents();
-    if (answer.kind === "known") this.agents = answer.value;
+  private async knownAgents(): Promise<readonly AgentInfo[]> {
+    this.agents ??= expect(await this.deps.host.agents());
     return this.agents;
   }
 
@@ -193,6 +229,12 @@ export class Launcher {
     if (task === undefined) throw new LaunchError("The plugin was stopped meanwhile.");
     return task;
   }
+}
+
+/** OpenCode's own Task tool asks the same. */
+function mustBeAllowed(launcher: AgentInfo | undefined, agent: string): void {
+  if (!maySend(launcher, agent))
+    throw new LaunchError(`The agent "${launcher?.name}" may not send the agent "${agent}".`);
 }
 
 /** Asked anew each time: it changes while OpenCode is asked. */

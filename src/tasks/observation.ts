@@ -153,11 +153,7 @@ export function restarted(
     if (waits) return only({ ...base(ours), status: "queued", waits: { for: "slot" } });
     return only(doubt(ours, "restart", now, timing));
   }
-  if (ours.delivery.state !== "pending") return only(ours);
-  // Stored state holds no text: the child's transcript does. What the host had told stands in the parent's. It is ours
-  // to tell once both have been read.
-  const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
-  return { task: { ...ours, delivery }, effects: [lookAt(ours, "transcript")] };
+  return readAgain(ours, now);
 }
 
 /** A deadline of the task has come. */
@@ -251,11 +247,27 @@ function deferred(task: LiveTask, now: number): Transition {
 }
 
 /** What the process that runs it has written down since. */
-export function reread(task: Task, stored: Task, now: number): Task {
-  if (!isLive(task)) return task;
-  if (isEnded(stored)) return stored;
+export function reread(task: Task, stored: Task, now: number): Transition {
+  if (isEnded(task)) return only(toldElsewhere(task, stored));
+  if (isEnded(stored)) return readAgain(stored, now);
   const hasStarted = task.status === "queued" && !isWaiting(stored);
-  return hasStarted ? elsewhere(task, false, now + SILENCE_MS) : task;
+  return only(hasStarted ? elsewhere(task, false, now + SILENCE_MS) : task);
+}
+
+/** Whoever keeps the books of the root has told what ended here: delivery only moves forward. */
+function toldElsewhere(task: EndedTask, stored: Task): Task {
+  const isTold = isEnded(stored) && stored.run.number === task.run.number && stored.delivery.state !== "pending";
+  return isTold && task.delivery.state === "pending" ? { ...task, delivery: stored.delivery } : task;
+}
+
+/**
+ * Stored state holds no text: the child's transcript does. What the host had told stands in the parent's. It is ours to
+ * tell once both have been read.
+ */
+function readAgain(task: EndedTask, now: number): Transition {
+  if (task.delivery.state !== "pending") return only(task);
+  const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
+  return { task: { ...task, delivery }, effects: [lookAt(task, "transcript")] };
 }
 
 function lookAt(task: Task, scope: "transcript" | "everything"): TaskEffect {

@@ -1,3 +1,4 @@
+import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent } from "../host/port.ts";
 import { ABORT_ERROR } from "./outcome.ts";
 import type { NativeCall, SessionTree } from "./session-tree.ts";
@@ -16,7 +17,7 @@ export interface SessionWatchDependencies {
   readonly signs: Signs;
   readonly records: Pick<TaskRecords, "childrenOf" | "deliveredTo" | "get" | "has" | "hasRoot" | "of">;
   readonly now: () => number;
-  /** Whether children that others made are tasks too. */
+  /** Whether children that others made are tasks too, also where we launched nothing. */
   readonly adopts: boolean;
   readonly dispatch: (taskID: string, event: TaskEvent) => void;
   /** Opens a record. */
@@ -49,7 +50,9 @@ export class SessionWatch {
         if (event.error.name === ABORT_ERROR) return this.deps.dispatch(event.sessionID, { type: "aborted" });
         return this.deps.dispatch(event.sessionID, { type: "errored", error: event.error });
       case "user-text":
-        if (!event.ignored) this.deps.dispatch(event.sessionID, { type: "prompted", promptID: event.messageID });
+        // A report of ours may come when its reader has just been cancelled: that is no new run.
+        if (!event.ignored && !(event.synthetic && readFrame(event.text) !== undefined))
+          this.deps.dispatch(event.sessionID, { type: "prompted", promptID: event.messageID });
         return this.hostTold(event);
       case "assistant-text":
         return this.deps.signs.keepText(event.sessionID, event.text);
@@ -99,8 +102,9 @@ export class SessionWatch {
   private notice(sessionID: string, wanted = false): void {
     const seen = this.deps.tree.get(sessionID);
     const rootID = this.deps.tree.rootOf(sessionID);
-    if (!this.deps.adopts || seen?.parentID === undefined || rootID === undefined || this.deps.records.has(sessionID))
-      return;
+    if (seen?.parentID === undefined || rootID === undefined || this.deps.records.has(sessionID)) return;
+    // What works below a task belongs to it, whoever made it: the task is not over before.
+    if (!this.deps.adopts && !this.deps.records.has(seen.parentID)) return;
     if (!wanted && !this.isWatched(rootID)) return;
     const { native, parentID, createdAt } = seen;
     const title = native === undefined || native.title === "" ? seen.title : native.title;

@@ -19,7 +19,14 @@ export type TaskEvent =
   /** Its reader, its user or its parent's end wants it gone. `text` as for `deleted`. */
   | { readonly type: "cancel"; readonly reason: string; readonly text: string | undefined }
   /** Its reader wants more of it. */
-  | { readonly type: "resume"; readonly launch: Launch; readonly promptID: string; readonly prompt: string }
+  | {
+      readonly type: "resume";
+      readonly launch: Launch;
+      readonly promptID: string;
+      readonly prompt: string;
+      /** This instance: whoever ran the task before, it runs here now. */
+      readonly runner: string;
+    }
   /** The last of its own tasks has ended, or was told to it. */
   | { readonly type: "own-work-over" }
   /** `text` is the last completed text seen of the child: the session is gone, the record keeps it. */

@@ -60,7 +60,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "restarted":
       return restarted(task, event, now, timing);
     case "reread":
-      return only(reread(task, event.stored, now));
+      return reread(task, event.stored, now);
     case "delivered":
       return only(
         deliver(task, event.run, ["pending", "delivered", "undelivered"], {

@@ -1,7 +1,4 @@
-import type { Clock } from "./clock.ts";
-
-/** Longer delays overflow the 32-bit timers of Node and Bun and would fire at once. */
-const LONGEST_DELAY_MS = 2_147_483_647;
+import { type Clock, LONGEST_DELAY_MS } from "./clock.ts";
 
 /**
  * One timer for any number of deadlines. The owner names the earliest deadline it knows; the alarm rings at or

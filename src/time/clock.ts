@@ -9,11 +9,14 @@ export interface Clock {
   after(delayMs: number, ring: () => void): () => void;
 }
 
+/** Longer delays overflow the 32-bit timers of Node and Bun and would fire at once. They ring this early. */
+export const LONGEST_DELAY_MS = 2_147_483_647;
+
 /** The clock of the machine. Its timers are unref'd: a plugin must never hold a process open. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(delayMs, ring) {
-    const timer = setTimeout(ring, delayMs);
+    const timer = setTimeout(ring, Math.min(delayMs, LONGEST_DELAY_MS));
     timer.unref?.();
     return () => clearTimeout(timer);
   },

@@ -1,7 +1,8 @@
 import * as z from "zod/mini";
+import { isOwn } from "../library/task-manager.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
-import { isBelow, resolveCaller, type TaskToolDependencies } from "./context.ts";
+import { handOver, isBelow, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
 import { knownTasks, notOfThisTree } from "./known-tasks.ts";
 import { callOf, endWords, taskName } from "./task-words.ts";
@@ -41,7 +42,7 @@ async function cancelOne(
   context: ToolCall,
 ): Promise<string> {
   const { tasks } = deps;
-  const refusal = notOfThisTree(taskID, rootID, deps);
+  const refusal = await notOfThisTree(taskID, rootID, deps);
   if (refusal !== undefined) return `${refusal} Nothing was cancelled.`;
   const task = tasks.get(taskID);
   if (task === undefined)
@@ -59,7 +60,10 @@ async function cancelAll(deps: TaskToolDependencies, rootID: string, context: To
   const { tasks } = deps;
   const live = below(deps, rootID, context);
   // A task whose parent has ended before it is nobody else's any more.
-  await Promise.all([tasks.cancelAll(context.sessionID, REASON), ...live.map(({ id }) => tasks.cancel(id, REASON))]);
+  await Promise.all([
+    tasks.cancelAll(context.sessionID, REASON),
+    ...live.filter(isOwn).map(({ id }) => tasks.cancel(id, REASON)),
+  ]);
   if (live.length === 0)
     return "You have no task that is queued or running. What is still being launched will not start.";
   return told(deps, live, context);
@@ -73,7 +77,7 @@ function below(deps: TaskToolDependencies, rootID: string, { sessionID }: ToolCa
 /** Those of `before` that have ended now, each handed over. */
 function told({ tasks }: TaskToolDependencies, before: readonly Task[], context: ToolCall): string {
   const ended = before.flatMap(({ id }) => tasks.get(id) ?? []).filter(isEnded);
-  for (const task of ended) tasks.handedOver(task, context);
+  for (const task of ended) handOver(tasks, task, context);
   const named = ended.slice(0, MOST_NAMED).map((task) => `- ${endWords(task)}`);
   const left = ended.length - named.length;
   return [

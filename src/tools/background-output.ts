@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { TaskNotFoundError } from "../library/task-manager.ts";
 import { type EndedTask, isEnded, isLive, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
-import { isBelow, resolveCaller, type TaskToolDependencies } from "./context.ts";
+import { handOver, isBelow, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
 import { knownTasks, notOfThisTree } from "./known-tasks.ts";
 import { callOf, outputHead, taskList, taskName, textTitle, unstableMark } from "./task-words.ts";
@@ -53,7 +53,7 @@ export function backgroundOutput(deps: TaskToolDependencies): Tool {
         await wait(deps, ids, awaited, context);
         return taskList(tasks.list(rootID), context.sessionID, now());
       }
-      const refusal = notOfThisTree(taskID, rootID, deps);
+      const refusal = await notOfThisTree(taskID, rootID, deps);
       if (refusal !== undefined) return `${refusal} Nothing was read.`;
       // Who waits for itself, or for a task above it, would wait in vain.
       const inVain = taskID === context.sessionID || isBelow(context.sessionID, taskID, deps);
@@ -99,11 +99,13 @@ async function read(
   const { text, task } = wish.full ? await transcript(deps, taskID, wish) : await result(deps, taskID, wish.offset);
   if (task === undefined) return text;
   if (isEnded(task)) {
-    if (isUntold(task)) deps.tasks.handedOver(task, context);
+    if (isUntold(task)) handOver(deps.tasks, task, context);
     return text;
   }
   if (waited === 0) return text;
-  return `${text}\n[It has not ended within ${waited} seconds. Its result will be reported to you by itself.]`;
+  const reader = deps.keeper.manager.readerOf(task);
+  const told = reader === context.sessionID ? "you by itself" : reader;
+  return `${text}\n[It has not ended within ${waited} seconds. Its result will be reported to ${told}.]`;
 }
 
 /** About its own tasks OpenCode may be telling just now. */

@@ -6,7 +6,7 @@ import { parseModel } from "../tasks/launch-voice.ts";
 import { LaunchError } from "../tasks/launcher.ts";
 import { type EndedTask, isEnded, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
-import { resolveCaller, type TaskToolDependencies } from "./context.ts";
+import { handOver, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
 import { callOf, endWords, outputHead, placeWords, taskName, textTitle, voiceWords } from "./task-words.ts";
 import { lastPage } from "./transcript-page.ts";
@@ -85,7 +85,7 @@ async function unreadText(tasks: Tasks, taskID: string): Promise<TaskOutput | un
 
 function begun({ tasks }: TaskToolDependencies, what: string, task: Task, context: ToolCall): string {
   if (isEnded(task)) {
-    tasks.handedOver(task, context);
+    handOver(tasks, task, context);
     return `${endWords(task)} It will not run.`;
   }
   const voice = voiceWords(task);

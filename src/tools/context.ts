@@ -3,6 +3,8 @@ import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
 import type { Keeper } from "../keeper/keeper.ts";
 import type { TaskManager } from "../library/task-manager.ts";
+import type { EndedTask } from "../tasks/task.ts";
+import type { ToolCall } from "./define.ts";
 
 /** What the goal tools need: the books, and the way from a session to its root. */
 export interface ToolDependencies {
@@ -63,6 +65,11 @@ export async function resolveCaller(
   return { rootID, isChild: rootID !== sessionID };
 }
 
+/** The result of a call tells how a task ended, unless the user has aborted the turn: then OpenCode drops the result. */
+export function handOver(tasks: TaskManager, task: EndedTask, call: ToolCall): void {
+  if (call.abort?.aborted !== true) tasks.handedOver(task, call);
+}
+
 /** Whether a task is below a session, as far as the books know. */
 export function isBelow(taskID: string, sessionID: string, { keeper }: Pick<ToolDependencies, "keeper">): boolean {
   const { manager } = keeper;
@@ -74,7 +81,8 @@ export function isBelow(taskID: string, sessionID: string, { keeper }: Pick<Tool
   return false;
 }
 
-async function askRoot(sessionID: string, host: Pick<HostPort, "session">): Promise<string> {
+/** @throws HostSilentError when the host does not answer */
+export async function askRoot(sessionID: string, host: Pick<HostPort, "session">): Promise<string> {
   let current = sessionID;
   for (let depth = 0; depth < DEEPEST_CHAIN; depth++) {
     const session = await host.session(current);

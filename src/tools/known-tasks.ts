@@ -1,4 +1,4 @@
-import type { TaskToolDependencies } from "./context.ts";
+import { askRoot, type TaskToolDependencies } from "./context.ts";
 import { callOf, taskName } from "./task-words.ts";
 
 /** More names would be of no help. */
@@ -12,14 +12,25 @@ export function knownTasks(rootID: string, { keeper }: Pick<TaskToolDependencies
   return ` The tasks of this session: ${tasks.map(taskName).join(", ")}.`;
 }
 
-/** Why an id names no task of this session's tree; undefined if it does, or if the books do not know it. */
-export function notOfThisTree(
+/**
+ * Why an id names no task of this session's tree; undefined if it does, or if OpenCode does not know it either.
+ *
+ * @throws HostSilentError when OpenCode would have to say, and does not answer
+ */
+export async function notOfThisTree(
   taskID: string,
   rootID: string,
-  { keeper }: Pick<TaskToolDependencies, "keeper">,
-): string | undefined {
-  if (taskID === rootID) return `${taskID} is the main session and not a task.${knownTasks(rootID, { keeper })}`;
-  const root = keeper.manager.get(taskID)?.rootID ?? keeper.manager.tree.rootOf(taskID);
-  if (root === undefined || root === rootID) return undefined;
-  return `The task ${taskID} belongs to another session.${knownTasks(rootID, { keeper })}`;
+  { keeper, host }: Pick<TaskToolDependencies, "keeper" | "host">,
+): Promise<string | undefined> {
+  const { manager } = keeper;
+  const known = manager.get(taskID)?.rootID ?? manager.tree.rootOf(taskID);
+  const root = known ?? (await askRoot(taskID, host));
+  if (taskID === root) {
+    const session = await host.session(taskID);
+    if (session.kind === "gone") return undefined;
+    return `${taskID} is ${taskID === rootID ? "the" : "a"} main session and not a task.${knownTasks(rootID, { keeper })}`;
+  }
+  return root === rootID
+    ? undefined
+    : `The task ${taskID} belongs to another session.${knownTasks(rootID, { keeper })}`;
 }

@@ -5,12 +5,15 @@ import type { TaskOutput, TaskView } from "../library/task-manager.ts";
 import { type EndedTask, isEnded, isLive, KEPT_TEXT_LENGTH, type LiveTask, type Task } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
 
-/** What models read about tasks, beside the notices. */
+/** What models read about tasks, beside the notices, and what people read in the same words. */
 
 const TITLE_LENGTH = 80;
 const ERROR_LENGTH = 1_000;
 const REASON_LENGTH = 300;
 const LAST_WORDS_LENGTH = 300;
+/** Of the reason in a list, and of all reasons in it together. */
+const WHY_LENGTH = 120;
+const WHYS_LENGTH = 4_000;
 /** More would be cut by OpenCode. */
 const MOST_LISTED = 100;
 const UNDECIDED = "the model that OpenCode chooses";
@@ -32,15 +35,16 @@ export function unstableMark({ launch }: Task): string {
 /** All tasks of a tree: how many there are, and a line for each. */
 export function taskList(views: readonly TaskView[], callerID: string, now: number): string {
   if (views.length === 0) return "There are no background tasks in this session. Nothing is waited for.";
-  const shown = mostRelevant(views);
+  const shown = mostRelevant(views, MOST_LISTED);
+  const room = Math.min(WHY_LENGTH, Math.floor(WHYS_LENGTH / shown.length));
   const own = shown.filter(({ task }) => task.parentID === callerID);
   const others = shown.filter(({ task }) => task.parentID !== callerID);
   const left = views.length - shown.length;
   return [
     `Background tasks: ${counts(views)}.`,
-    ...own.map((view) => `- ${listed(view, now)}`),
+    ...own.map((view) => `- ${listed(view, now, room)}`),
     ...(others.length === 0 ? [] : ["Of other sessions here:"]),
-    ...others.map((view) => `- ${listed(view, now)}, of ${view.task.parentID}`),
+    ...others.map((view) => `- ${listed(view, now, room)}, of ${view.task.parentID}`),
     ...(left === 0 ? [] : [`${left} more are left out.`]),
   ].join("\n");
 }
@@ -50,7 +54,7 @@ export function outputHead({ taskID, task, status, error, reason, usage }: TaskO
   const what = [
     task === undefined
       ? `${taskID}: ${withoutRecord(status)}`
-      : `${taskName(task)}${unstableMark(task)}: ${state(task, now, view)}`,
+      : `${taskName(task)}${unstableMark(task)}: ${stateWords(task, now, view)}`,
     ...usageWords(usage),
   ].join(", ");
   return [
@@ -105,19 +109,28 @@ const ENDINGS: Readonly<Record<number, string>> = { 1: "st", 2: "nd", 3: "rd" };
 const ORDER: readonly Task["status"][] = ["running", "queued", "missing", "completed", "failed", "cancelled", "lost"];
 
 /** Live ones first, then those that have ended last; in the order in which they were made. */
-function mostRelevant(views: readonly TaskView[]): readonly TaskView[] {
-  if (views.length <= MOST_LISTED) return views;
-  const live = views.filter(({ task }) => isLive(task)).slice(0, MOST_LISTED);
-  const room = MOST_LISTED - live.length;
+export function mostRelevant(views: readonly TaskView[], most: number): readonly TaskView[] {
+  if (views.length <= most) return views;
+  const live = views.filter(({ task }) => isLive(task)).slice(0, most);
+  const room = most - live.length;
   const ended = room === 0 ? [] : views.filter(({ task }) => isEnded(task)).slice(-room);
   const kept = new Set([...live, ...ended]);
   return views.filter((view) => kept.has(view));
 }
 
-function listed(view: TaskView, now: number): string {
+function listed(view: TaskView, now: number, room: number): string {
   const { task, usage } = view;
-  const facts = [state(task, now, view), ...(isEnded(task) ? endFacts(task, now) : []), ...usageWords(usage)];
+  const why = whyWords(task, room);
+  const state = `${stateWords(task, now, view)}${why === undefined ? "" : ` (${why})`}`;
+  const facts = [state, ...(isEnded(task) ? endFacts(task, now) : []), ...usageWords(usage)];
   return `${taskName(task)}${unstableMark(task)}: ${facts.join(", ")}`;
+}
+
+/** Why a task has not come to its end, on one line; undefined if it has, works, or nobody knows why. */
+export function whyWords(task: Task, length = WHY_LENGTH): string | undefined {
+  if (isLive(task) || task.status === "completed") return undefined;
+  const why = task.outcome.error?.message ?? task.outcome.reason;
+  return why === undefined ? undefined : excerpt(why, length);
 }
 
 function endFacts({ endedAt, delivery }: EndedTask, now: number): readonly string[] {
@@ -125,10 +138,11 @@ function endFacts({ endedAt, delivery }: EndedTask, now: number): readonly strin
   return [`ended ${duration(now - endedAt)} ago`, ...(untold ? ["not reported yet"] : [])];
 }
 
-function state(task: Task, now: number, view: TaskView | undefined): string {
+/** What becomes of a task, and since when. A tool that runs gives no sign of life. */
+export function stateWords(task: Task, now: number, view: TaskView | undefined): string {
   const { run } = task;
   const again = run.number === 1 ? "" : ` (run ${run.number})`;
-  const sign = view === undefined ? "" : `, last sign of life ${duration(now - view.lastSignAt)} ago`;
+  const sign = view === undefined ? "" : `, ${signWords(view, now)}`;
   switch (task.status) {
     case "queued":
       return `queued${again} for ${duration(now - run.startedAt)}${place(task, view?.queuePosition ?? 0)}`;
@@ -146,6 +160,10 @@ function state(task: Task, now: number, view: TaskView | undefined): string {
   }
 }
 
+function signWords({ toolRuns, lastSignAt }: TaskView, now: number): string {
+  return toolRuns ? "a tool runs" : `last sign of life ${duration(now - lastSignAt)} ago`;
+}
+
 function place(task: Task, position: number): string {
   return position === 0 ? "" : `, ${ordinal(position)} in the queue for ${modelName(task) ?? UNDECIDED}`;
 }
@@ -154,7 +172,7 @@ function withoutRecord(status: TaskOutput["status"]): string {
   return `there is no record of it any more, so its session answers: ${status}`;
 }
 
-function usageWords({ tokens, cost }: Usage): readonly string[] {
+export function usageWords({ tokens, cost }: Usage): readonly string[] {
   return [
     ...(tokens === 0 ? [] : [`${tokens.toLocaleString("en-US")} tokens`]),
     ...(cost === 0 ? [] : [`$${cost.toFixed(cost < 1 ? 4 : 2)}`]),

@@ -59,6 +59,14 @@ function liveWords(live: readonly Extract<TracedWaitReason, { why: "task-live" }
   const names = live.map(({ title }) => taskName(title)).join(", ");
   const until = Math.max(...live.map((reason) => reason.until ?? Number.POSITIVE_INFINITY));
   const wayOut = until === Number.POSITIVE_INFINITY ? "until you act" : `at most ${duration(until - at)}`;
-  const status = live.every((reason) => reason.status === "missing") ? "missing" : "running";
-  return `${live.length === 1 ? "1 task is" : `${live.length} tasks are`} still ${status}: ${names} (${wayOut})`;
+  const subject = live.length === 1 ? "1 task is" : `${live.length} tasks are`;
+  return `${subject} still ${liveStatus(live)}: ${names} (${wayOut})`;
+}
+
+/** In the brackets what may change without being told again. */
+function liveStatus(live: readonly { readonly status: string }[]): string {
+  const statuses = [...new Set(live.map(({ status }) => status))];
+  if (statuses.length <= 1) return statuses[0] ?? "running";
+  const counts = statuses.map((one) => `${live.filter(({ status }) => status === one).length} ${one}`);
+  return `open (${counts.join(", ")})`;
 }

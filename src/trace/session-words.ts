@@ -1,7 +1,7 @@
 import { excerpt } from "../delivery/frame.ts";
 import { GOAL_TOOLS } from "../goals/root.ts";
 import { duration } from "../time/duration.ts";
-import type { TracedHostEvent, TracedInput } from "./event-schema.ts";
+import type { TracedHostEvent, TracedInput, TraceText } from "./event-schema.ts";
 import { count, type Saying } from "./saying.ts";
 import { shownText } from "./untrace.ts";
 
@@ -29,6 +29,7 @@ export function rootSaying(event: TracedHostEvent, at: number): Saying | undefin
       const isOurs = GOAL_TOOLS.has(event.tool) || event.child !== undefined;
       if (isOurs || event.state === "running") return undefined;
       const failed = event.state === "error";
+      if (event.tool === "background_task" && !failed) return launchSaying(event.output);
       return failed
         ? { what: `its tool ${event.tool} failed`, tone: "warn" }
         : { what: `has used ${event.tool}`, tone: "dim" };
@@ -44,6 +45,12 @@ export function rootSaying(event: TracedHostEvent, at: number): Saying | undefin
     case "assistant-message":
       return undefined;
   }
+}
+
+/** A launched task speaks for itself; that there is none has to be said here. */
+function launchSaying(output: TraceText): Saying | undefined {
+  if (typeof output !== "string" || !output.endsWith("Nothing was started.")) return undefined;
+  return { what: `has launched nothing: ${excerpt(output, 100)}`, tone: "warn" };
 }
 
 /** All that an event in another session of the tree says: tasks have records of their own. */
@@ -62,12 +69,10 @@ export function inputSaying(input: TracedInput): Saying | undefined {
       const sleeps = input.awake ? "" : "; it sleeps until you write";
       return { what: `its books are found: ${goal}, ${count(input.tasks.length, "task")}${sleeps}` };
     }
-    case "looked": {
-      const what = `is looked at: its transcript is ${input.reading}, shown as working: ${input.shown}`;
-      return { what, tone: "dim" };
-    }
+    case "looked":
+      return lookSaying(input);
     case "told-before":
-      return { what: "OpenCode had reported its end before it stopped" };
+      return { what: "OpenCode had reported the end of a task before it stopped" };
     case "saved":
       return input.result === "failed" ? { what: "the books could not be stored", tone: "bad" } : undefined;
     case "sent":
@@ -79,12 +84,12 @@ export function inputSaying(input: TracedInput): Saying | undefined {
     case "started":
       if (input.answer === "sent") return undefined;
       return input.answer === "answered"
-        ? { what: "its prompt was there already" }
-        : { what: "its prompt was not accepted", tone: "warn" };
+        ? { what: "the prompt of a task was there already" }
+        : { what: "the prompt of a task was not accepted", tone: "warn" };
     case "cancel":
-      return { what: `is to end: ${shownText(input.reason)}`, tone: "dim" };
+      return { what: `a task is to end: ${shownText(input.reason)}`, tone: "dim" };
     case "read":
-      return { what: "its end is handed over as a tool result", tone: "dim" };
+      return { what: "has read how a task ended, as the result of a tool", tone: "dim" };
     case "launched":
     case "resume":
     case "launches-stopped":
@@ -99,4 +104,26 @@ export function inputSaying(input: TracedInput): Saying | undefined {
     case "verified":
       return undefined;
   }
+}
+
+type Look = Extract<TracedInput, { type: "looked" }>;
+
+const READINGS: Readonly<Record<Exclude<Look["reading"], "finished" | "failed">, string>> = {
+  aborted: "it was aborted",
+  unfinished: "it has written no end",
+  gone: "its session is gone",
+  unknown: "what it has written cannot be read",
+};
+
+const SHOWN: Readonly<Record<Look["shown"], string>> = {
+  yes: ", and OpenCode shows it as working",
+  no: ", and OpenCode does not show it as working",
+  gone: "",
+  unknown: "",
+};
+
+/** A look that finds an end is followed by that end at once: it needs no words of its own. */
+function lookSaying({ reading, shown }: Look): Saying | undefined {
+  if (reading === "finished" || reading === "failed") return undefined;
+  return { what: `is looked at: ${READINGS[reading]}${SHOWN[shown]}`, tone: "dim" };
 }

@@ -33,13 +33,11 @@ function statusSaying(record: TaskRecord, after: TracedTask): Saying | undefined
   const took = after.ranMs === undefined ? "" : ` after ${duration(after.ranMs)}`;
   switch (after.status) {
     case "queued":
-      if (after.waits === "slot") return { what: run > 1 ? `is queued again (run ${run})` : "is queued" };
+      if (after.waits === "slot") return { what: run > 1 ? `is queued again (run ${run})` : "is launched and queued" };
       return run > 1 ? { what: `starts again (run ${run})` } : undefined;
     case "running":
       if (before?.status === "missing") return { what: "is there again", tone: "good" };
-      return run > 1 && origin !== "launched"
-        ? undefined
-        : { what: origin === "adopted" ? "starts" : `starts (${origin})` };
+      return startSaying(origin, run);
     case "missing": {
       const why = after.doubt === undefined ? "" : `: ${DOUBTS[after.doubt]}`;
       const grace = after.until === undefined ? "" : ` (grace: ${duration(after.until - at)})`;
@@ -56,16 +54,25 @@ function statusSaying(record: TaskRecord, after: TracedTask): Saying | undefined
   }
 }
 
+/** Of OpenCode's own tasks a later run has been said to start before: they are never queued for a slot. */
+function startSaying(origin: TaskRecord["origin"], run: number): Saying | undefined {
+  if (origin === "launched") return { what: run > 1 ? `starts (run ${run})` : "starts" };
+  if (run > 1) return undefined;
+  return { what: origin === "adopted" ? "starts" : `starts (${origin})` };
+}
+
 function deliverySaying(after: TracedTask): Saying | undefined {
   switch (after.delivery) {
     case "delivered":
-      return { what: "its end has been told to the agent", tone: "dim" };
+      return { what: "the agent has been told how it ended", tone: "dim" };
     case "reconciled":
-      return { what: "the agent has answered it: settled", tone: "dim" };
+      return { what: "the agent has answered: settled", tone: "dim" };
     case "undelivered":
-      return { what: "its end could not be told", tone: "bad" };
+      return { what: "the agent could not be told how it ended", tone: "bad" };
     case "pending":
-      return after.teller === "goalkeeper" ? { what: "goalkeeper will tell its end", tone: "dim" } : undefined;
+      return after.teller === "goalkeeper"
+        ? { what: "goalkeeper will tell the agent how it ended", tone: "dim" }
+        : undefined;
     case "not-owed":
     case undefined:
       return undefined;

@@ -26,7 +26,7 @@ function withoutGeneral(...more: Candidate[]): Candidate[] {
 }
 
 describe("the agent", () => {
-  const agentOf = (wish: string | undefined, agents: readonly Candidate[] | undefined, parent?: Voice) => {
+  const agentOf = (wish: string | undefined, agents: readonly Candidate[], parent?: Voice) => {
     const launch = launchVoice({ agent: wish }, agents, parent, UNSTABLE);
     return "problem" in launch ? launch : launch.voice.agent;
   };
@@ -56,15 +56,10 @@ describe("the agent", () => {
       problem: 'There is no agent "build". Available: explore.',
     });
   });
-
-  test("is taken unchecked while the host does not answer", () => {
-    expect(agentOf("oracle", undefined, PARENT)).toBe("oracle");
-    expect(agentOf(undefined, undefined, PARENT)).toBe("general");
-  });
 });
 
 describe("the model", () => {
-  const voiceOf = (wishes: LaunchWishes, agents: readonly Candidate[] | undefined, parent: Voice | undefined) => {
+  const voiceOf = (wishes: LaunchWishes, agents: readonly Candidate[], parent: Voice | undefined) => {
     const launch = launchVoice(wishes, agents, parent, UNSTABLE);
     return "problem" in launch ? launch : launch.voice;
   };
@@ -88,15 +83,6 @@ describe("the model", () => {
 
   test("else the host decides", () => {
     expect(voiceOf({}, AGENTS, undefined)).toEqual({ agent: "general" });
-    expect(voiceOf({ agent: "oracle" }, undefined, undefined)).toEqual({ agent: "oracle" });
-  });
-
-  test("is the parent's while the host does not say what its agents have", () => {
-    expect(voiceOf({ agent: "explore" }, undefined, PARENT)).toEqual({
-      agent: "explore",
-      model: OPUS,
-      variant: "high",
-    });
   });
 });
 

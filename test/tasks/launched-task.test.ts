@@ -795,7 +795,7 @@ describe("a run without the beginning of an answer", () => {
 });
 
 describe("resume", () => {
-  const RESUME: TaskEvent = { type: "resume", launch: LAUNCH, promptID: "msg_8", prompt: "and now this" };
+  const RESUME: TaskEvent = { type: "resume", launch: LAUNCH, promptID: "msg_8", prompt: "and now this", runner: "me" };
   const ORIGINS: Origin[] = ["foreground", "background", "launched", "adopted"];
 
   test.each(ORIGINS)("an ended task that was %s begins its next run, as one that we launched (T10)", (origin) => {

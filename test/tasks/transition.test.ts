@@ -526,9 +526,20 @@ describe("another process that runs the task", () => {
     expect(next(running, { type: "reread", stored: aQueuedTask({ runner: "other" }) })).toBe(running);
   });
 
-  test("an end that is known here is not replaced", () => {
-    const task = anEndedTask();
-    expect(next(task, { type: "reread", stored })).toBe(task);
+  test("an end that is known here is not replaced; that it was told there is taken over, and never taken back", () => {
+    const task = anEndedTask({ outcome: { text: "known here" } });
+    expect(next(task, { type: "reread", stored })).toEqual({ ...task, delivery: stored.delivery });
+    const told = anEndedTask({ delivery: { state: "reconciled", at: T0 } });
+    expect(next(told, { type: "reread", stored })).toBe(told);
+    const nextRun = anEndedTask({ run: { number: 2, startedAt: T0 } });
+    expect(next(nextRun, { type: "reread", stored })).toBe(nextRun);
+  });
+
+  test("an end that is still to be told is told once its transcript was read: stored state holds no text", () => {
+    const untold = anEndedTask({ runner: "other", outcome: {} });
+    const { task, effects } = transition(aQueuedTask({ runner: "other" }), { type: "reread", stored: untold }, at(T0));
+    expect(task).toMatchObject({ status: "completed", delivery: hostTells(T0 + 2 * SECOND) });
+    expect(effects).toEqual([{ type: "look", taskID: CHILD, run: 1, scope: "transcript" }]);
   });
 });
 

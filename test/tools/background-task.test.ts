@@ -65,14 +65,14 @@ describe("launching", () => {
     expect(second?.title).toBe("find all callers");
   });
 
-  test("a task that was cancelled while it was made says so, and is not reported again", async () => {
+  test("a task that was cancelled while it was made says so; OpenCode drops the result, so it stays to be told", async () => {
     const abort = new AbortController();
     desk.clock.after(6, () => abort.abort());
     const said = await desk.call("task", { description: "a", prompt: "x" }, { abort: abort.signal });
     const [task] = desk.keeper.tasks(desk.root);
     expect(said).toContain("cancelled while it was being created");
     expect(said).toContain("It will not run.");
-    expect(desk.ended(task?.id ?? "").delivery).toMatchObject({ state: "delivered", messageID: "msg_call" });
+    expect(desk.ended(task?.id ?? "").delivery).toMatchObject({ state: "pending" });
     expect(desk.host.prompts).toEqual([]);
   });
 });
@@ -206,16 +206,17 @@ describe("resuming", () => {
     expect(await desk.call("task", { task_id: id, prompt: "more" })).not.toContain("the result");
   });
 
-  test("by a session that is not its reader shows the outcome, and does not count as told", async () => {
+  test("by a session that would not be told of its result is refused, and names the one that may", async () => {
     const open = await Desk.open();
     const other = await open.launch("other");
     const id = await open.launch("a");
     await open.finish(id, "alpha");
-    const changes: TaskChange[] = [];
-    open.tasks.subscribe((change) => changes.push(change));
+    const before = open.tasks.get(id);
     const said = await open.call("task", { task_id: id, prompt: "more" }, { sessionID: other });
-    expect(said).toContain("alpha");
-    expect(changes[0]?.after).toMatchObject({ run: { number: 1 }, delivery: { state: "undelivered" } });
+    expect(said).toBe(
+      `The task ${id} reports to ${open.root}, and only that session may resume it. Nothing was started.`,
+    );
+    expect(open.tasks.get(id)).toBe(before);
   });
 
   test("an outcome that OpenCode would cut loses its beginning, and says so", async () => {

@@ -79,6 +79,9 @@ export class Desk {
       unstableModels: options.unstable_models,
       books: {
         get: (taskID) => keeper.manager.get(taskID),
+        begin: async (rootID) => {
+          if (keeper.root(rootID)?.presence.kind === "asleep") keeper.dispatch({ type: "wake", rootID });
+        },
         see: (session) => keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } }),
         voice: (sessionID) => keeper.root(sessionID)?.voice,
         launched: (rootID, task, requestedAt, stopped) =>

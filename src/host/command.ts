@@ -1,0 +1,68 @@
+import { excerpt, frame } from "../delivery/frame.ts";
+import type { Caller, ToolDependencies } from "../tools/context.ts";
+import type { Loader } from "./loader.ts";
+import type { HostPort } from "./port.ts";
+
+/** What the commands of a person have in common: none of them may cost a model request. */
+
+/**
+ * The template of a command. OpenCode expands it before any hook runs: `` !`cmd` `` in the user's words would be
+ * executed and `@file` read. A placeholder for an argument that nobody gives swallows them; the hook gets them raw.
+ */
+export const COMMAND_TEMPLATE = `goal $${Number.MAX_SAFE_INTEGER}`;
+
+/** A toast is a few lines. */
+export const TOAST_LENGTH = 300;
+
+/**
+ * Thrown on purpose from `command.execute.before`: the answer is shown already, and no turn may start. OpenCode
+ * publishes nothing for it and leaves a running turn alone.
+ */
+export class CommandAnswered extends Error {
+  override readonly name = "CommandAnswered";
+
+  constructor() {
+    // OpenCode logs it as an error; what was answered is nobody's business there.
+    super("goalkeeper has answered the command; no turn starts");
+  }
+}
+
+export interface AnswerDependencies extends Pick<ToolDependencies, "keeper" | "ids"> {
+  readonly host: HostPort;
+  readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
+}
+
+/** An answer to a command. */
+export interface CommandAnswer {
+  /** Of the toast: what was asked about. */
+  readonly title: string;
+  readonly said: string;
+  /** What a toast shows where nothing else can be shown, if `said` does not fit into one. */
+  readonly brief?: string;
+}
+
+/**
+ * Shows an answer. On a session that works, or is about to, even an ignored text costs a model request: there a toast
+ * has to do.
+ *
+ * @throws CommandAnswered always
+ */
+export async function answer(
+  sessionID: string,
+  { title, said, brief = excerpt(said, TOAST_LENGTH) }: CommandAnswer,
+  { rootID }: Caller,
+  { keeper, host, ids }: AnswerDependencies,
+): Promise<never> {
+  const statuses = await host.statuses();
+  const isIdle = statuses.kind === "known" && !statuses.value.has(sessionID) && !keeper.isSending(rootID);
+  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
+  const [firstLine = said] = said.split("\n");
+  await host.toast({ title, message: isIdle ? excerpt(firstLine, TOAST_LENGTH) : brief, variant: "info" });
+  throw new CommandAnswered();
+}
+
+/** Shows what is known of a session in which another process works: to write there is that one's business. */
+export async function answerFromElsewhere(host: HostPort, title: string, message: string): Promise<never> {
+  await host.toast({ title, message, variant: "info" });
+  throw new CommandAnswered();
+}
