@@ -2,6 +2,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import {
   createIsolatedOpencode,
   type IsolatedOpencode,
@@ -13,6 +14,9 @@ import { copyLogin, FAILING_SCRIPT, OWN, ownConfig, ownEnvironment } from "./own
 import { DemoFailure, run } from "./run.ts";
 import { SCRIPTED, scriptedAgent } from "./scenario.ts";
 import { Screen } from "./screen.ts";
+
+/** This clone, as anybody's OpenCode loads it. */
+const PLUGIN = pathToFileURL(dirname(import.meta.dir)).href;
 
 /** @returns the exit code: 0 only if the goal completed and the books balance */
 async function main(): Promise<number> {
@@ -41,7 +45,7 @@ async function main(): Promise<number> {
   }
   try {
     const scenario = isScripted ? SCRIPTED : OWN;
-    return (await run({ opencode, model, isScripted, scenario, traces, screen })) ? 0 : 1;
+    return (await run({ opencode, model, isScripted, scenario, traces, screen, plugin: PLUGIN })) ? 0 : 1;
   } finally {
     removeLogin();
     await opencode.dispose();
@@ -52,8 +56,9 @@ async function main(): Promise<number> {
 
 function prepare({ model, keep }: DemoArguments, scripted: ScriptedModel, traces: string): IsolatedOpencode {
   const options = { debug_log: traces, debug_log_text: true, resume_on_start: true, missing_task_grace_seconds: 2 };
-  const plugins = [[dirname(import.meta.dir), options]] as const;
-  const common = { plugins, keep, git: true };
+  const plugins = [[PLUGIN, options]] as const;
+  // As OpenCode comes: its own background tasks are an experiment of its own, and not what is shown here.
+  const common = { plugins, keep, git: true, backgroundSubagents: false };
   if (model === undefined) return createIsolatedOpencode({ ...common, model: scripted });
   return createIsolatedOpencode({
     ...common,

@@ -14,11 +14,11 @@ export const FAILING_SCRIPT: SessionScript = {
 
 export const OWN: Scenario = {
   objective: `This is a rehearsal of background work in an empty directory. Follow it to the letter.
-1. Call the task tool three times in one message, each time with background: true:
-   a. description "count words", subagent_type "general", prompt "Reply with one sentence that says how many words 'goals that finish' has."
-   b. description "failing task", subagent_type "${FAILING_AGENT}", prompt "Reply with ok."
-   c. description "long sleep", subagent_type "general", prompt "Call the bash tool once with the command 'sleep 600' and a timeout of 700000. Then reply with done."
-2. End your turn. You are told when they end: do not poll, do not start them again.
+1. Call the tool background_task three times in one message:
+   a. description "count words", prompt "Reply with one sentence that says how many words 'goals that finish' has."
+   b. description "failing task", agent "${FAILING_AGENT}", prompt "Reply with ok."
+   c. description "long sleep", prompt "Call the bash tool once with the command 'sleep 600' and a timeout of 700000. Then reply with done."
+2. End your turn. You are told when they end: do not wait, read or poll, do not start them again.
 3. When you have been told of all three, write the file report.txt with one line for each: how it ended.
 4. Then call update_goal with status "complete" and one piece of evidence for each line.`,
   firstPartMs: 5 * 60_000,

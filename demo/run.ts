@@ -20,6 +20,8 @@ export interface Stage {
   /** The directory of the traces. */
   readonly traces: string;
   readonly screen: Screen;
+  /** The URL of the folder that OpenCode has loaded the plugin from. */
+  readonly plugin: string;
 }
 
 const ENDED = new Set(["completed", "failed", "cancelled", "lost"]);
@@ -58,14 +60,18 @@ export async function run(stage: Stage): Promise<boolean> {
   if (!(await follower.until(isOver, scenario.secondPartMs))) fail("the goal did not end", stage, follower);
   await follower.until(() => false, 500);
 
-  const books = audit(await second.messages(id), await second.metadata(id));
+  const children = await second.children(id);
+  const sessions = await Promise.all(
+    children.map(async ({ id, title }) => ({ id, title, messages: await second.messages(id) })),
+  );
+  const books = audit(await second.messages(id), sessions, await second.metadata(id));
   const checks = [...books.checks];
   if (isScripted)
     checks.push({ what: `no model request was made while the goal waited (${burnt})`, holds: burnt === 0 });
   for (const failure of model.failures) checks.push({ what: `the script fits: ${failure.error}`, holds: false });
   const balances = checks.every(({ holds }) => holds);
   screen.summary(books, checks);
-  screen.outro(balances, follower.file ?? stage.traces);
+  screen.outro(balances, follower.file ?? stage.traces, stage.plugin);
   return balances;
 }
 

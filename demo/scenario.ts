@@ -78,5 +78,5 @@ function finish(acted: boolean): Reply {
 }
 
 function task(description: string, prompt: string) {
-  return { name: "task", args: { description, prompt, subagent_type: "general", background: true } };
+  return { name: "background_task", args: { description, prompt } };
 }

@@ -18,12 +18,12 @@ export class Screen {
   intro(model: string | undefined): void {
     this.print(
       "",
-      "You will see one goal in a real OpenCode with the goalkeeper plugin. The agent hands out three",
+      "You will see one goal in a real OpenCode with the goalkeeper plugin. The agent launches three",
       "background tasks: one completes, one fails, and one is lost when OpenCode is killed under it. The",
       "goal waits without burning a turn, learns what was lost, goes on and completes.",
       "",
       model === undefined
-        ? this.paint("The model is scripted: no network, no key, no cost. It takes about 20 seconds.", "dim")
+        ? this.paint("The model is scripted: no network, no key, no cost. It takes about half a minute.", "dim")
         : this.paint(
             `The model is ${model}, with your configuration and login: THIS SPENDS TOKENS (Ctrl-C ends it).`,
             "warn",
@@ -41,19 +41,21 @@ export class Screen {
   }
 
   summary({ tasks }: Books, checks: readonly Check[]): void {
-    const rows = tasks.map(({ title, told }) => [
+    const rows = tasks.map(({ title, shows, told }) => [
       title,
       told.map(({ ended }) => ended).join(" and ") || "never settled",
+      shows,
       told.map(({ by }) => by).join(" and ") || "-",
       `${told.length} ×`,
     ]);
-    this.print("", ...table(["background task", "ended", "told by", "told"], rows), "");
+    this.print("", ...table(["background task", "ended", "its session shows", "told by", "told"], rows), "");
     for (const { what, holds } of checks) {
       this.print(`  ${holds ? this.paint("✓", "good") : this.paint("✗", "bad")} ${what}`);
     }
   }
 
-  outro(good: boolean, trace: string): void {
+  /** @param plugin the URL of this clone */
+  outro(good: boolean, trace: string, plugin: string): void {
     this.print(
       "",
       good
@@ -62,14 +64,11 @@ export class Screen {
       "",
       `Trace: ${trace}`,
       "",
-      "For your own opencode.json:",
-      '  "plugin": [',
-      '    ["opencode-goalkeeper", { "debug_log": true }]',
-      "  ]",
-      this.paint(
-        "Background tasks also need OPENCODE_EXPERIMENTAL_BACKGROUND_SUBAGENTS=true. Then: /goal <objective>",
-        "dim",
-      ),
+      "To use it, put this into your own opencode.json; it is this clone, built and ready:",
+      `  { "plugin": [${JSON.stringify(plugin)}] }`,
+      "Installed from npm, it goes by its name:",
+      '  { "plugin": ["opencode-goalkeeper"] }',
+      this.paint("Then, in OpenCode: /goal <objective>", "dim"),
       "",
     );
   }

@@ -58,6 +58,96 @@ test("a stranger reads which task started, how it failed, and that the agent was
   ).toEqual(["0.5 “tests”: starts (background)", "1.5 “tests”: failed after 2.5s (APIError 401: s3cret words)"]);
 });
 
+test("a task that was launched says when it is queued, when it starts, and who tells of its end", () => {
+  const launched = { origin: "launched" } as const;
+  const inLine = { ...queued, ...launched, waits: { for: "slot", prompt: "go" } } as Task;
+  const sent = { ...inLine, waits: { for: "turn", until: 0 } } as Task;
+  const works = { ...running, ...launched } as Task;
+  const owed = { ...failed, ...launched, delivery: { state: "pending", teller: "goalkeeper" } } as Task;
+  const told = { state: "delivered", sessionID: ROOT, messageID: "msg_1", at: 0, byTurn: false } as const;
+  const known = { ...owed, delivery: told } as Task;
+  const settled = { ...owed, delivery: { state: "reconciled", at: 0 } } as Task;
+  const again = { ...inLine, run: { number: 2, startedAt: START } } as Task;
+  expect(
+    story(
+      [0, task(undefined, inLine, "noticed")],
+      [0, task(inLine, sent)],
+      [1, task(sent, works)],
+      [2, task(works, owed, "looked")],
+      [3, task(owed, known)],
+      [4, task(known, settled)],
+      [5, task(settled, again)],
+      [6, task(again, { ...works, run: again.run } as Task)],
+    ),
+  ).toEqual([
+    "0 “tests”: is launched and queued",
+    "1 “tests”: starts",
+    "2 “tests”: failed after 2.5s (APIError 401: s3cret words); goalkeeper will tell the agent",
+    "3 “tests”: the agent has been told how it ended",
+    "4 “tests”: the agent has answered: settled",
+    "5 “tests”: is queued again (run 2)",
+    "6 “tests”: starts (run 2)",
+  ]);
+});
+
+test("a call that launches is told by its task, and one that launches nothing by itself", () => {
+  const call = (state: "completed" | "error", output: string) =>
+    host({ type: "tool", sessionID: ROOT, messageID: "msg_2", callID: "c", tool: "background_task", state, output });
+  expect(
+    story(
+      [0, call("completed", 'Launched: "tests" (ses_1). It starts now.')],
+      [1, call("completed", 'There is no agent "x". Nothing was started.')],
+      [2, call("error", "")],
+    ),
+  ).toEqual([
+    '1 main: has launched nothing: There is no agent "x". Nothing was started.',
+    "2 main: its tool background_task failed",
+  ]);
+});
+
+test("a look is told when it finds no end, for an end tells itself", () => {
+  const finished = { kind: "finished", text: "", usage: { tokens: 0, cost: 0 } } as const;
+  const look = (reading: "finished" | "aborted" | "unknown", shown: boolean | undefined) =>
+    input({
+      type: "looked",
+      taskID: CHILD,
+      run: 1,
+      look: {
+        shown: shown === undefined ? { kind: "unknown", reason: "" } : { kind: "known", value: shown },
+        listed: { kind: "known", value: true },
+        reading:
+          reading === "unknown"
+            ? { kind: "unknown", reason: "" }
+            : { kind: "known", value: { ...finished, kind: reading } },
+      },
+    });
+  expect(
+    story(
+      [0, task(queued, running)],
+      [1, look("finished", false)],
+      [2, look("aborted", undefined)],
+      [3, look("unknown", false)],
+    ).slice(1),
+  ).toEqual([
+    "2 “tests”: is looked at: it was aborted",
+    "3 “tests”: is looked at: what it has written cannot be read, and OpenCode does not show it as working",
+  ]);
+});
+
+test("tasks in different states are counted by state", () => {
+  const live = (status: "running" | "queued", title: string) =>
+    ({ why: "task-live", taskID: title, title, status, until: START + 60_000 }) as const;
+  const wait = (...statuses: readonly ("running" | "queued")[]): Observation => ({
+    type: "decision",
+    rootID: ROOT,
+    decision: { kind: "wait", reasons: statuses.map((status, index) => live(status, `part ${index}`)) },
+  });
+  expect(story([0, wait("running", "running", "queued")])).toEqual([
+    "0 main: waits: 3 tasks are still open (2 running, 1 queued): “part 0”, “part 1”, “part 2” (at most 1m 0s)",
+  ]);
+  expect(story([0, wait("queued")])).toEqual(["0 main: waits: 1 task is still queued: “part 0” (at most 1m 0s)"]);
+});
+
 test("a restart shows who is missing, why, what decides, and who is lost", () => {
   const start = (pid: number): TraceRecord => ({ at: START, seq: 1, pid, root: ROOT, kind: "start", version: 1 });
   const lines = timeline([
