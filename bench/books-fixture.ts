@@ -87,7 +87,16 @@ export function createBenchBooks(count: number) {
     },
     resume(taskID: string): void {
       const promptID = ids.message("");
-      keeper.dispatch({ type: "resume", rootID: ROOT, taskID, launch: LAUNCH, promptID, prompt: PROMPT });
+      keeper.dispatch({
+        type: "resume",
+        callerID: ROOT,
+        requestedAt: Number.MAX_SAFE_INTEGER,
+        rootID: ROOT,
+        taskID,
+        launch: LAUNCH,
+        promptID,
+        prompt: PROMPT,
+      });
       // It is written before it is started.
       books.answerHost();
       books.begin(taskID);

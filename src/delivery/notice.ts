@@ -65,7 +65,8 @@ export function counts(tasks: readonly EndedTask[]): string {
 
 function outcomeLine(task: EndedTask, room: number, context: NoticeContext): string {
   const { outcome } = task;
-  const named = `- ${name(task)}${task.launch?.unstable === true ? ` ${UNSTABLE_MARK}` : ""}`;
+  const again = task.run.number === 1 ? "" : ` (run ${task.run.number})`;
+  const named = `- ${name(task)}${again}${task.launch?.unstable === true ? ` ${UNSTABLE_MARK}` : ""}`;
   switch (task.status) {
     case "completed":
       return `${named}: completed${output(task, room, context)}`;

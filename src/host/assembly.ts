@@ -61,7 +61,16 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     },
     perform: (effect) => perform(effect),
   });
-  const loader = new Loader({ key, host, keeper, runner, runsElsewhere, resumeOnStart: options.resume_on_start });
+  const isOtherHost = (other: string) => parseOwnerKey(other)?.host !== owner.host;
+  const loader = new Loader({
+    key,
+    host,
+    keeper,
+    runner,
+    runsElsewhere,
+    isOtherHost,
+    resumeOnStart: options.resume_on_start,
+  });
   const store = new Store({
     key,
     host,
@@ -110,10 +119,7 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
       voice: (sessionID) => keeper.root(sessionID)?.voice,
       launched: (rootID, task, requestedAt, stopped) =>
         keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
-      resume: (taskID, launch, promptID, prompt) => {
-        const rootID = keeper.rootOf(taskID);
-        keeper.dispatch({ type: "resume", rootID, taskID, launch, promptID, prompt });
-      },
+      resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
       handedOver: (task, to) => tasks.handedOver(task, to),
     },
   });

@@ -15,6 +15,8 @@ export interface LoaderDependencies {
   readonly runner: string;
   /** Whether the process behind an owner key still works, and is not this instance. */
   readonly runsElsewhere: (runner: string) => boolean;
+  /** Whether an owner key names another host. */
+  readonly isOtherHost: (runner: string) => boolean;
 }
 
 /**
@@ -131,7 +133,7 @@ export class Loader {
     const rootID = stored.self;
     this.known.add(rootID);
     this.foreign.delete(rootID);
-    this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored) });
+    this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored, awake) });
     // A living owner must find the higher claim before it prompts again.
     if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
   }
@@ -148,8 +150,12 @@ export class Loader {
     return ownerKey(owner) === this.deps.runner;
   }
 
-  private elsewhere(stored: StoredRoot): readonly string[] {
-    return stored.tasks.filter((task) => this.deps.runsElsewhere(task.runner)).map((task) => task.id);
+  /** A process on another host cannot be looked at: when the user is here, or wants to go on here, it counts as gone. */
+  private elsewhere(stored: StoredRoot, isHere = false): readonly string[] {
+    const { runsElsewhere, isOtherHost } = this.deps;
+    return stored.tasks
+      .filter(({ runner }) => runsElsewhere(runner) && !(isHere && isOtherHost(runner)))
+      .map((task) => task.id);
   }
 
   private read(session: SessionInfo): StoredRoot | undefined {

@@ -13,7 +13,7 @@ import type {
   Voice,
 } from "./port.ts";
 import { list, record, text } from "./raw.ts";
-import { readAgent, readSession, readTranscript } from "./read.ts";
+import { readAgent, readModelNames, readSession, readTranscript } from "./read.ts";
 
 export type Client = PluginInput["client"];
 
@@ -93,6 +93,11 @@ export class OpencodeHost implements HostPort {
   async agents(): Promise<Answer<readonly AgentInfo[]>> {
     const answer = await call("app.agents", () => this.client.app.agents({ query: this.query }));
     return convert(answer, (data) => list(data).flatMap((item) => readAgent(item) ?? []));
+  }
+
+  async models(): Promise<Answer<ReadonlySet<string>>> {
+    const answer = await call("config.providers", () => this.client.config.providers({ query: this.query }));
+    return convert(answer, readModelNames);
   }
 
   async createChild({ parentID, title, voice, rules, metadata }: NewChild): Promise<Answer<SessionInfo>> {

@@ -208,6 +208,8 @@ export interface HostPort {
   /** The whole transcript, oldest first. */
   transcript(sessionID: string): Promise<Answer<readonly TranscriptMessage[]>>;
   agents(): Promise<Answer<readonly AgentInfo[]>>;
+  /** "provider/model" of every model that can be prompted with. */
+  models(): Promise<Answer<ReadonlySet<string>>>;
   createChild(child: NewChild): Promise<Answer<SessionInfo>>;
   /** Ends the running turn of a session. Known also when there was none. */
   abort(sessionID: string): Promise<Answer<void>>;

@@ -67,6 +67,15 @@ function readModel(value: unknown): Voice["model"] | undefined {
   return typeof providerID === "string" && typeof modelID === "string" ? { providerID, modelID } : undefined;
 }
 
+/** "provider/model" of all models in the answer that names the providers. */
+export function readModelNames(value: unknown): ReadonlySet<string> {
+  const names = list(record(value).providers).flatMap((item) => {
+    const { id, models } = record(item);
+    return typeof id === "string" ? Object.keys(record(models)).map((modelID) => `${id}/${modelID}`) : [];
+  });
+  return new Set(names);
+}
+
 /** Cached input is part of what was read; reasoning is part of what was written. */
 export function readUsage(value: unknown): Usage | undefined {
   const { tokens, cost } = record(value);

@@ -228,12 +228,12 @@ export function merge(
   runsElsewhere: (runner: string) => boolean,
 ): StoredRoot {
   if (current === undefined) return wanted;
-  // A task that was resumed here is ours from then on, whoever ran it before.
+  // A task that was taken over or resumed here is ours from then on, whoever ran it before.
   const runHere = new Map(
     wanted.tasks.filter(({ runner }) => !runsElsewhere(runner)).map((task) => [task.id, task.run.number]),
   );
   const theirs = current.tasks.filter(
-    ({ id, runner, run }) => runsElsewhere(runner) && (runHere.get(id) ?? 0) <= run.number,
+    ({ id, runner, run }) => runsElsewhere(runner) && (runHere.get(id) ?? 0) < run.number,
   );
   const told = new Map(wanted.tasks.filter(isEnded).map((task) => [task.id, task]));
   const theirIDs = new Set(theirs.map((task) => task.id));

@@ -1,5 +1,5 @@
 import type { StoredRoot } from "../keeper/stored-root.ts";
-import type { TaskManager, TaskView } from "../library/task-manager.ts";
+import { isOwn, type TaskManager, type TaskView } from "../library/task-manager.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller } from "../tools/context.ts";
 import { cancelledText, elsewhereText, endedAlready, noSuchTask, taskBoard, unclearText } from "../tools/task-board.ts";
@@ -72,7 +72,8 @@ export class TasksCommandRunner {
   private async cancelAll(rootID: string): Promise<string> {
     const { tasks } = this.deps;
     const live = this.live(rootID);
-    await Promise.all([tasks.cancelAll(rootID, REASON), ...live.map(({ id }) => tasks.cancel(id, REASON))]);
+    const own = live.filter(isOwn).map(({ id }) => tasks.cancel(id, REASON));
+    await Promise.all([tasks.cancelAll(rootID, REASON), ...own]);
     return cancelledText(this.endedOf(live));
   }
 

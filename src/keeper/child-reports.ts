@@ -1,6 +1,6 @@
 import type { Message, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
-import type { Task } from "../tasks/task.ts";
-import { composeReport, reportAt } from "./compose.ts";
+import { isEnded, type Task } from "../tasks/task.ts";
+import { composeReport, reportAt, unansweredAt } from "./compose.ts";
 import { SessionSender } from "./session-sender.ts";
 
 export interface ChildReportsContext {
@@ -58,7 +58,11 @@ export class ChildReports {
 
   get deadline(): number {
     const sends = [...this.senders.values()].map((sender) => sender.deadline);
-    const reports = this.listeners().map(({ id }) => reportAt(this.addressed(id), this.context.holdMs));
+    const reports = this.listeners().flatMap(({ id }) => {
+      const addressed = this.addressed(id);
+      const reminders = addressed.filter(isEnded).map((task) => unansweredAt(task, id));
+      return [reportAt(addressed, this.context.holdMs), ...reminders];
+    });
     const now = this.context.now();
     return Math.min(Number.POSITIVE_INFINITY, ...sends, ...reports.filter((at) => at > now));
   }
@@ -77,7 +81,7 @@ export class ChildReports {
   private wanted(sessionID: string): Message | undefined {
     const { ids, holdMs, hasReadTool, now } = this.context;
     return this.mayTell(sessionID)
-      ? composeReport(this.addressed(sessionID), { ids, holdMs, hasReadTool, now: now() })
+      ? composeReport(sessionID, this.addressed(sessionID), { ids, holdMs, hasReadTool, now: now() })
       : undefined;
   }
 

@@ -46,11 +46,14 @@ export function compose(composition: Composition): Message | undefined {
 
 /** What should be said in a task whose turn has finished, about tasks of its own. */
 export function composeReport(
+  sessionID: string,
   addressed: readonly Task[],
   composition: Pick<Composition, "now" | "ids" | "holdMs" | "hasReadTool">,
 ): Message | undefined {
-  if (reportAt(addressed, composition.holdMs) > composition.now) return undefined;
-  return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), [], []);
+  const { now, holdMs } = composition;
+  const unanswered = addressed.filter(isEnded).filter((task) => unansweredAt(task, sessionID) <= now);
+  if (unanswered.length === 0 && reportAt(addressed, holdMs) > now) return undefined;
+  return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), unanswered, []);
 }
 
 /**
@@ -79,14 +82,15 @@ export function reminderDeadline(root: Root, tasks: readonly Task[], now: number
 }
 
 function reminderAt(task: EndedTask, root: Root): number {
-  const { delivery } = task;
-  const waits =
-    delivery.state === "delivered" &&
-    task.origin !== "adopted" &&
-    !delivery.byTurn &&
-    delivery.sessionID === root.id &&
-    root.activity.kind === "idle";
-  return waits ? Math.max(delivery.at, root.activity.since) + UNANSWERED_HOLDS_MS : Number.POSITIVE_INFINITY;
+  if (root.activity.kind !== "idle") return Number.POSITIVE_INFINITY;
+  return Math.max(unansweredAt(task, root.id), root.activity.since + UNANSWERED_HOLDS_MS);
+}
+
+/** From when on an outcome that was told to a session, which does not work, is to be told again. */
+export function unansweredAt({ origin, delivery }: EndedTask, sessionID: string): number {
+  const isOpen = delivery.state === "delivered" && !delivery.byTurn && delivery.sessionID === sessionID;
+  // What others made is theirs to tell.
+  return isOpen && origin !== "adopted" ? delivery.at + UNANSWERED_HOLDS_MS : Number.POSITIVE_INFINITY;
 }
 
 function message(

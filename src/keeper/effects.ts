@@ -100,6 +100,8 @@ async function startTurn(effect: StartEffect, deps: EffectDependencies): Promise
   const text = effect.prompt ?? (await deps.storedPrompt(sessionID, messageID));
   if (typeof text !== "string" && text.kind !== "known") return text;
   if (deps.isDisposed()) return { kind: "unknown", reason: "the plugin was disposed" };
+  const record = deps.task(sessionID);
+  if (record !== undefined && isEnded(record)) return { kind: "unknown", reason: "it has ended meanwhile" };
   // The same part with the same message: sent again, it changes nothing.
   const partID = messageID.replace(/^msg/, "prt");
   const prompt = { messageID, partID, voice, synthetic: false, text: typeof text === "string" ? text : text.value };

@@ -72,6 +72,8 @@ export type Input =
       readonly type: "resume";
       readonly rootID: string;
       readonly taskID: string;
+      readonly callerID: string;
+      readonly requestedAt: number;
       readonly launch: Launch;
       readonly promptID: string;
       readonly prompt: string;

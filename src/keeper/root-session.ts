@@ -24,12 +24,16 @@ export interface SessionContext {
   readonly askStatuses: () => void;
 }
 
+/** Up to 270 ms were seen on a quiet machine. */
+const SECOND_IDLE_WITHIN_MS = 10_000;
 /** The two halves of one idle come closer together. */
 const IDLE_PAIR_MS = 50;
 
 /** The session of one root as the host shows it: what it does, whether anything may prompt it, and whose turn it is. */
 export class RootSession {
   private root: Root;
+  /** A failed turn has had the first of its two idles; 0 when nothing is expected. */
+  private idleExpectedUntil = 0;
 
   constructor(
     rootID: string,
@@ -54,7 +58,8 @@ export class RootSession {
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
     if (event.type !== "session-idle") return;
     if (before.activity.kind === "idle") this.idleAgain(before.activity.since);
-    else if (before.activity.kind !== "settling") this.turnEnded();
+    else if (before.activity.kind === "settling") this.idleExpectedUntil = 0;
+    else this.turnEnded();
   }
 
   /** Lets everything whose moment has come act. */
@@ -108,6 +113,7 @@ export class RootSession {
 
   private turnEnded(): void {
     const { turn, presence } = this.root;
+    this.idleExpectedUntil = turn?.error === undefined ? 0 : this.now + SECOND_IDLE_WITHIN_MS;
     this.root = { ...this.root, turn: undefined };
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
     // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
@@ -120,6 +126,11 @@ export class RootSession {
    */
   private idleAgain(since: number): void {
     const { now } = this;
+    // The second idle of a failed turn may be late.
+    if (now < this.idleExpectedUntil) {
+      this.idleExpectedUntil = 0;
+      return;
+    }
     const justAborted = this.context
       .tasks()
       .some(

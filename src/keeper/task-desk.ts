@@ -32,13 +32,13 @@ export class TaskDesk {
   /** A child that nobody wants any more by the time it is there gets its record, and no prompt. */
   launched({ rootID, task, requestedAt, stopped }: Extract<Input, { type: "launched" }>): void {
     this.context.manager.launch(rootID, task);
-    const isLate = (id: string) => (this.stops.get(id)?.at ?? 0) >= requestedAt;
-    const late = [rootID, task.parentID].find(isLate);
-    const unwanted = stopped ?? (late === undefined ? undefined : this.stops.get(late)?.why);
+    const unwanted = stopped ?? this.stoppedSince(requestedAt, rootID, task.parentID);
     if (unwanted !== undefined) this.cancel(task.id, unwanted);
   }
 
-  resumed({ taskID, launch, promptID, prompt }: Extract<Input, { type: "resume" }>): void {
+  resumed({ rootID, taskID, callerID, requestedAt, ...run }: Extract<Input, { type: "resume" }>): void {
+    if (this.stoppedSince(requestedAt, rootID, callerID) !== undefined) return;
+    const { launch, promptID, prompt } = run;
     this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt, runner: this.context.runner });
   }
 
@@ -64,6 +64,11 @@ export class TaskDesk {
     const now = this.context.now();
     for (const [id, { at }] of this.stops) if (at + LAUNCHES_WITHIN_MS < now) this.stops.delete(id);
     this.stops.set(sessionID, { at: now, why });
+  }
+
+  private stoppedSince(requestedAt: number, ...sessionIDs: readonly string[]): string | undefined {
+    const late = sessionIDs.find((id) => (this.stops.get(id)?.at ?? 0) >= requestedAt);
+    return late === undefined ? undefined : this.stops.get(late)?.why;
   }
 
   /** More of what waits may stand in the store now. */

@@ -2,7 +2,7 @@ import type { Answer, HostPort, TranscriptMessage, Usage } from "../host/port.ts
 import type { Keeper } from "../keeper/keeper.ts";
 import type { Observation } from "../keeper/messages.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
-import type { Launcher, LaunchRequest, ResumeRequest } from "../tasks/launcher.ts";
+import { LaunchError, type Launcher, type LaunchRequest, type ResumeRequest } from "../tasks/launcher.ts";
 import { readRun } from "../tasks/outcome.ts";
 import { type EndedTask, HOST_TELLS_WITHIN_MS, isEnded, isLive, type Task } from "../tasks/task.ts";
 import type { Clock } from "../time/clock.ts";
@@ -91,11 +91,11 @@ export class TaskManager {
   /**
    * Makes a child session and prompts it as soon as there is a slot for its model.
    *
-   * @throws LaunchError when it is refused (unknown agent, nested too deep) or OpenCode does not answer
+   * @throws LaunchError when it is refused (unknown agent or model, nested too deep) or OpenCode does not answer
    * @example const task = await tasks.launch({ parentID, description: "tests", prompt: "Run the tests" });
    */
   launch(request: LaunchRequest): Promise<Task> {
-    return this.deps.launcher.launch(request);
+    return this.isDisposed ? Promise.reject(new LaunchError(DISPOSED)) : this.deps.launcher.launch(request);
   }
 
   /**
@@ -106,7 +106,7 @@ export class TaskManager {
    * @throws LaunchError when it is refused or OpenCode does not answer; then the record is as it was
    */
   resume(request: ResumeRequest): Promise<{ readonly task: Task; readonly earlier: EndedTask | undefined }> {
-    return this.deps.launcher.resume(request);
+    return this.isDisposed ? Promise.reject(new LaunchError(DISPOSED)) : this.deps.launcher.resume(request);
   }
 
   /** The record of a task; undefined if there is none, or not any more. */
@@ -181,7 +181,7 @@ export class TaskManager {
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined; readonly callerID?: string },
   ): Promise<Task | undefined> {
     const before = this.get(taskID);
-    if (before === undefined || isEnded(before) || options.signal?.aborted === true) return before;
+    if (before === undefined || isEnded(before) || options.signal?.aborted === true || this.isDisposed) return before;
     const { keeper } = this.deps;
     const attach = (attached: boolean) =>
       keeper.dispatch({ type: "attached", rootID: before.rootID, taskID, by: options.callerID, attached });
@@ -210,7 +210,7 @@ export class TaskManager {
   async cancelAll(parentID: string, reason = "it was cancelled"): Promise<readonly Task[]> {
     const { keeper } = this.deps;
     const rootID = keeper.rootOf(parentID);
-    keeper.dispatch({ type: "launches-stopped", rootID, parentID });
+    if (this.deps.launcher.isLaunchingFor(parentID)) keeper.dispatch({ type: "launches-stopped", rootID, parentID });
     const live = keeper.tasks(rootID).filter((task) => task.parentID === parentID && isLive(task) && isOwn(task));
     const ended = await Promise.all(live.map((task) => this.cancel(task.id, reason)));
     return ended.flatMap((task) => task ?? []);
@@ -278,6 +278,10 @@ export class TaskManager {
     });
   }
 
+  private get isDisposed(): boolean {
+    return this.deps.keeper.isDisposed;
+  }
+
   /** What the books see. A listener that throws is its author's to mend, and must not end the change. */
   observed(observation: Observation): void {
     if (observation.type !== "task") return;
@@ -290,6 +294,8 @@ export class TaskManager {
     }
   }
 }
+
+const DISPOSED = "The task manager was disposed.";
 
 /** What a session has launched in the background: a foreground call ends by itself, and what others made is theirs. */
 export function isOwn({ origin }: Task): boolean {

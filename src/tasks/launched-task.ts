@@ -57,7 +57,7 @@ export function sent(
 ): Transition {
   if (run !== task.run.number) return { task, effects: [] };
   // Cancelled while its prompt was on its way: the turn that starts now has to end too.
-  if (isEnded(task)) return { task, effects: answer.kind === "known" && isUnwanted(task, now) ? [abort(task)] : [] };
+  if (isEnded(task)) return { task, effects: answer.kind === "known" && isGivenUp(task) ? [abort(task)] : [] };
   if (task.status !== "queued" || task.waits.for !== "turn") return { task, effects: [] };
   return { task: answered({ ...task, waits: task.waits }, answer, now, timing), effects: [] };
 }
@@ -104,10 +104,13 @@ function startFailed(task: LiveTask, why: string, now: number): Task {
  * before the host has begun it ends nothing.
  */
 export function isUnwanted(task: EndedTask, now: number): boolean {
-  if (task.origin !== "launched" || task.run.attempt === undefined) return false;
-  const isGivenUp = task.status === "cancelled" || task.outcome.error?.name === START_ERROR;
   // Later it is its user who works there.
-  return isGivenUp && now < task.endedAt + STARTS_WITHIN_MS;
+  return isGivenUp(task) && now < task.endedAt + STARTS_WITHIN_MS;
+}
+
+function isGivenUp(task: EndedTask): boolean {
+  if (task.origin !== "launched" || task.run.attempt === undefined) return false;
+  return task.status === "cancelled" || task.outcome.error?.name === START_ERROR;
 }
 
 const START_ERROR = "StartError";

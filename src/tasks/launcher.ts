@@ -1,8 +1,10 @@
 import type { AgentInfo, Answer, HostPort, SessionInfo, Voice } from "../host/port.ts";
 import type { NewTask } from "./background-task-manager.ts";
+import { noSuchModel } from "./known-model.ts";
 import { childRules, holds, maySend } from "./launch-rules.ts";
 import { type LaunchWishes, launchVoice } from "./launch-voice.ts";
 import { storedLaunch } from "./stored-launch.ts";
+import { Tally } from "./tally.ts";
 import { type EndedTask, isEnded, type Launch, type Task } from "./task.ts";
 import { isUnstable } from "./unstable.ts";
 
@@ -27,13 +29,23 @@ export interface ResumeRequest extends LaunchWishes {
   readonly prompt: string;
 }
 
+/** The next run of an ended task, ready to be queued. */
+export interface Resumption {
+  readonly taskID: string;
+  readonly callerID: string;
+  readonly requestedAt: number;
+  readonly launch: Launch;
+  readonly promptID: string;
+  readonly prompt: string;
+}
+
 /** A task could not be launched or resumed. Nothing was started; an ended task is as it was. */
 export class LaunchError extends Error {
   override readonly name = "LaunchError";
 }
 
 export interface LauncherDependencies {
-  readonly host: Pick<HostPort, "agents" | "createChild" | "session" | "writeMetadata">;
+  readonly host: Pick<HostPort, "agents" | "createChild" | "models" | "session" | "writeMetadata">;
   readonly books: {
     get(taskID: string): Task | undefined;
     /** What is stored about a root is in the books from now on, and it is awake. */
@@ -43,7 +55,8 @@ export interface LauncherDependencies {
     /** Agent and model of a session, where the books know it. */
     voice(sessionID: string): Voice | undefined;
     launched(rootID: string, task: NewTask, requestedAt: number, stopped: string | undefined): void;
-    resume(taskID: string, launch: Launch, promptID: string, prompt: string): void;
+    /** Does nothing when the launches of the caller, or below the root, were stopped since `requestedAt`. */
+    resume(task: Resumption): void;
     /** The outcome of a run is handed to a session as a tool result, if it is that session that has to be told. */
     handedOver(task: EndedTask, to: { readonly sessionID: string; readonly messageID: string }): void;
   };
@@ -62,8 +75,10 @@ const LONGEST_TITLE = 200;
 /** Makes child sessions for tasks. What becomes of them then is the books' business. */
 export class Launcher {
   private agents: readonly AgentInfo[] | undefined;
+  private models: ReadonlySet<string> | undefined;
   /** Tasks that are being resumed: of two at the same moment the second would overwrite the prompt of the first. */
   private readonly resuming = new Set<string>();
+  private readonly underWay = new Tally();
 
   constructor(private readonly deps: LauncherDependencies) {}
 
@@ -73,16 +88,30 @@ export class Launcher {
    *
    * @throws LaunchError when it is refused, or OpenCode does not answer
    */
-  async launch(request: LaunchRequest): Promise<Task> {
+  launch(request: LaunchRequest): Promise<Task> {
+    return this.underWay.during(request.parentID, () => this.firstRun(request));
+  }
+
+  /** Whether something is being launched or resumed for a session. */
+  isLaunchingFor(sessionID: string): boolean {
+    return this.underWay.has(sessionID);
+  }
+
+  private async firstRun(request: LaunchRequest): Promise<Task> {
     const { books, host, ids, metadataKey, maxDepth } = this.deps;
     const requestedAt = this.deps.now();
-    const [lineage, agents] = await Promise.all([this.lineage(request.parentID), this.knownAgents()]);
+    const [lineage, agents, models] = await Promise.all([
+      this.lineage(request.parentID),
+      this.knownAgents(),
+      this.knownModels(request),
+    ]);
     const [parent] = lineage;
     const rootID = lineage.at(-1)?.id;
     if (parent === undefined || rootID === undefined) throw new LaunchError("Its session does not exist.");
     if (lineage.length > maxDepth) throw new LaunchError(tooDeep(maxDepth));
     const parentVoice = books.voice(parent.id) ?? parent.voice;
     const launcher = agents.find(({ name }) => name === parentVoice?.agent);
+    mustExist(request.model, models);
     const launch = this.resolve(request, agents, parentVoice);
     const { voice } = launch;
     mustBeAllowed(launcher, voice.agent);
@@ -118,7 +147,7 @@ export class Launcher {
     if (this.resuming.has(taskID)) throw new LaunchError(`The task ${taskID} is being resumed already.`);
     this.resuming.add(taskID);
     try {
-      return await this.nextRun(request);
+      return await this.underWay.during(request.callerID, () => this.nextRun(request));
     } finally {
       this.resuming.delete(taskID);
     }
@@ -129,10 +158,12 @@ export class Launcher {
   ): Promise<{ readonly task: Task; readonly earlier: EndedTask | undefined }> {
     const { books, host, ids, metadataKey } = this.deps;
     const { taskID, prompt } = request;
-    const [lineage, callers, agents] = await Promise.all([
+    const requestedAt = this.deps.now();
+    const [lineage, callers, agents, models] = await Promise.all([
       this.lineage(taskID),
       this.lineage(request.callerID),
       this.knownAgents(),
+      this.knownModels(request),
     ]);
     const [session, parent] = lineage;
     const root = lineage.at(-1);
@@ -147,6 +178,7 @@ export class Launcher {
     const reader = lineage.slice(1).find(({ id }) => id === root.id || this.isLive(id));
     if (reader?.id !== request.callerID)
       throw new LaunchError(`The task ${taskID} reports to ${reader?.id}, and only that session may resume it.`);
+    mustExist(request.model, models);
     const launch = this.relaunch(request, before?.launch, agents, session.voice);
     const [caller] = callers;
     const callerVoice = books.voice(request.callerID) ?? caller?.voice;
@@ -173,7 +205,8 @@ export class Launcher {
       const { callerID: sessionID, messageID } = request;
       // Before the next run begins: a record holds one outcome.
       if (earlier !== undefined && messageID !== undefined) books.handedOver(earlier, { sessionID, messageID });
-      books.resume(taskID, launch, promptID, prompt);
+      books.resume({ taskID, callerID: sessionID, requestedAt, launch, promptID, prompt });
+      if (!this.isLive(taskID)) throw new LaunchError("It was cancelled while it was being resumed.");
     }
     return { task: this.recorded(taskID), earlier };
   }
@@ -224,6 +257,14 @@ export class Launcher {
     return this.agents;
   }
 
+  /** Asked only when somebody wishes for a model: those of agents and of OpenCode are its own business. */
+  private async knownModels({ model }: LaunchWishes): Promise<ReadonlySet<string> | undefined> {
+    if (model === undefined || this.models !== undefined) return this.models;
+    const answer = await this.deps.host.models();
+    if (answer.kind === "known") this.models = answer.value;
+    return this.models;
+  }
+
   private recorded(taskID: string): Task {
     const task = this.deps.books.get(taskID);
     if (task === undefined) throw new LaunchError("The plugin was stopped meanwhile.");
@@ -235,6 +276,11 @@ export class Launcher {
 function mustBeAllowed(launcher: AgentInfo | undefined, agent: string): void {
   if (!maySend(launcher, agent))
     throw new LaunchError(`The agent "${launcher?.name}" may not send the agent "${agent}".`);
+}
+
+function mustExist(model: LaunchWishes["model"], known: ReadonlySet<string> | undefined): void {
+  const problem = model === undefined ? undefined : noSuchModel(model, known);
+  if (problem !== undefined) throw new LaunchError(problem);
 }
 
 /** Asked anew each time: it changes while OpenCode is asked. */

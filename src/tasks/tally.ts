@@ -8,6 +8,16 @@ export class Tally {
     else this.counts.delete(name);
   }
 
+  /** Counted while the work is under way. */
+  async during<T>(name: string, work: () => Promise<T>): Promise<T> {
+    this.add(name, 1);
+    try {
+      return await work();
+    } finally {
+      this.add(name, -1);
+    }
+  }
+
   has(name: string): boolean {
     return this.counts.has(name);
   }

@@ -113,6 +113,11 @@ function waitsForUs(task: LiveTask): boolean {
   return task.status === "queued" && task.waits.for !== "sign";
 }
 
+/** Its turn has finished, and another one begins when it is busy. */
+function awaitsOwn(task: LiveTask): boolean {
+  return task.status === "running" && task.observed.kind === "awaits-own";
+}
+
 function idle(task: LiveTask, now: number): Task {
   if (task.status === "running" && task.observed.kind !== "alive") return task;
   const lookAt = now + lookAfterIdleMs(task);
@@ -141,8 +146,8 @@ function prompted(task: Task, promptID: string, now: number, timing: TaskTiming)
     // Nobody asked for this run through the parent: it owes nothing, unless the earlier outcome was still to be told.
     return nextRun(task, task.delivery.state === "pending" ? task.origin : "adopted", { promptID }, now);
   }
-  // That its prompt is stored is no beginning: the wake-up may have got lost.
-  if (waitsForUs(task)) return task;
+  // That a prompt is stored is no beginning: the wake-up may have got lost.
+  if (waitsForUs(task) || awaitsOwn(task)) return task;
   const run = task.run.promptID === undefined ? { ...task.run, promptID } : task.run;
   const started = alive(task, now, timing);
   return run === task.run ? started : { ...started, run };

@@ -253,11 +253,10 @@ export class SimulatedEngine {
 
   /** The turn stops at once; its message is written down a moment later. */
   protected interrupt(session: SimulatedSession, error: TurnError): void {
-    const { id: sessionID, turn } = session;
+    const { id: sessionID } = session;
     session.turn = undefined;
     session.status = "idle";
     session.asks.clear();
-    if (turn !== undefined) turn.answer.completedAt = this.options.clock.now();
     this.emit({ type: "session-error", sessionID, error });
     this.emit({ type: "session-idle", sessionID });
   }
@@ -279,6 +278,7 @@ export class SimulatedEngine {
     for (const [callID, { tool }] of runningCalls(answer)) {
       this.writeCall(session.id, answer, callID, { tool, state: "error", output: "Tool execution aborted" });
     }
+    answer.completedAt ??= this.options.clock.now();
     this.emitAnswer(session, answer.id);
     this.emit({ type: "session-idle", sessionID: session.id });
   }

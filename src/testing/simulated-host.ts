@@ -26,6 +26,7 @@ export type HostCall =
   | "roots"
   | "transcript"
   | "agents"
+  | "models"
   | "createChild"
   | "abort"
   | "prompt"
@@ -71,6 +72,8 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
   chatMessageMs = 0;
   /** Those that {@link agents} names. A prompt for any other is accepted, and then comes to nothing. */
   knownAgents: readonly AgentInfo[] = SIMULATED_AGENTS;
+  /** Those that {@link models} names. Undefined: it does not answer, and every model is taken. */
+  knownModels: ReadonlySet<string> | undefined;
   readonly prompts: (Prompt & { readonly at: number })[] = [];
   readonly aborts: { readonly sessionID: string; readonly at: number }[] = [];
   readonly toasts: { title: string; message: string; variant: string }[] = [];
@@ -112,6 +115,13 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
 
   agents(): Promise<Answer<readonly AgentInfo[]>> {
     return this.answer("agents", [], () => known(this.knownAgents));
+  }
+
+  models(): Promise<Answer<ReadonlySet<string>>> {
+    const silent: Answer<ReadonlySet<string>> = { kind: "unknown", reason: "the simulated host names no models" };
+    return this.answer("models", new Set<string>(), () =>
+      this.knownModels === undefined ? silent : known(this.knownModels),
+    );
   }
 
   /** Parent, agent and model are taken as they are: the host checks none of them. Its event comes before its answer. */

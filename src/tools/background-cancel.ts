@@ -64,8 +64,7 @@ async function cancelAll(deps: TaskToolDependencies, rootID: string, context: To
     tasks.cancelAll(context.sessionID, REASON),
     ...live.filter(isOwn).map(({ id }) => tasks.cancel(id, REASON)),
   ]);
-  if (live.length === 0)
-    return "You have no task that is queued or running. What is still being launched will not start.";
+  if (live.length === 0) return "You have no task that is queued or running.";
   return told(deps, live, context);
 }
 

@@ -51,7 +51,8 @@ export function backgroundOutput(deps: TaskToolDependencies): Tool {
         const own = keeper.tasks(rootID).filter((task) => task.parentID === context.sessionID && isLive(task));
         const ids = own.map(({ id }) => id);
         await wait(deps, ids, awaited, context);
-        return taskList(tasks.list(rootID), context.sessionID, now());
+        const list = taskList(tasks.list(rootID), context.sessionID, now());
+        return wish.full ? `"task_id" is needed to read a transcript. ${list}` : list;
       }
       const refusal = await notOfThisTree(taskID, rootID, deps);
       if (refusal !== undefined) return `${refusal} Nothing was read.`;

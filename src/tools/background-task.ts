@@ -8,6 +8,7 @@ import { type EndedTask, isEnded, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
 import { handOver, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
+import { knownTasks } from "./known-tasks.ts";
 import { callOf, endWords, outputHead, placeWords, taskName, textTitle, voiceWords } from "./task-words.ts";
 import { lastPage } from "./transcript-page.ts";
 
@@ -23,7 +24,7 @@ export function backgroundTask(deps: TaskToolDependencies): Tool {
       "Go on with other work or end your turn: do not wait or poll. " +
       "With task_id: go on with an ended task.",
     args: {
-      description: described(z.string(), "What it does, in 3 to 8 words"),
+      description: described(z.optional(z.string()), "What it does, in 3 to 8 words; with task_id it keeps its own"),
       prompt: described(z.string(), "Its whole task: it knows nothing of this conversation"),
       agent: described(z.optional(z.string()), 'Default: "general"'),
       model: described(z.optional(z.string()), `${MODEL}; default: the agent's, else yours`),
@@ -41,14 +42,15 @@ export function backgroundTask(deps: TaskToolDependencies): Tool {
       if (args.problems !== "") return refused(args.problems);
       if (prompt === undefined) return refused('"prompt" is missing; the whole task in words was expected.');
       const wishes = { agent, model, unstable };
-      await resolveCaller(context.sessionID, deps);
+      const { rootID } = await resolveCaller(context.sessionID, deps);
       try {
         if (taskID !== undefined) return await resume(deps, { taskID, prompt, ...wishes }, context);
         const title = excerpt(description ?? prompt, TITLE_LENGTH);
         return await launch(deps, { description: title, prompt, ...wishes }, context);
       } catch (error) {
-        if (error instanceof LaunchError) return refused(error.message);
-        throw error;
+        if (!(error instanceof LaunchError)) throw error;
+        const isKnown = taskID === undefined || deps.keeper.rootOf(taskID) === rootID;
+        return `${refused(error.message)}${isKnown ? "" : knownTasks(rootID, deps)}`;
       }
     },
   };

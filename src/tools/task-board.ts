@@ -40,7 +40,7 @@ export function taskBoard(views: readonly TaskView[], now: number): TaskBoard {
       ...shown.map((view, index) => entry(view, index + 1, ids, now)),
       ...(left === 0 ? [] : [`${left} more are left out.`]),
       ...(views.some(({ task }) => isLive(task))
-        ? [`${CANCEL_ONE} ends one, ${CANCEL_ALL} all that are under way.`]
+        ? [`${CANCEL_ONE} ends one, ${CANCEL_ALL} all that the agent has launched.`]
         : []),
     ].join("\n"),
     brief: [head, ...briefLines(shown, now)].join("\n"),
@@ -49,7 +49,7 @@ export function taskBoard(views: readonly TaskView[], now: number): TaskBoard {
 
 /** What a person has ended, and what becomes of it. */
 export function cancelledText(ended: readonly Task[]): string {
-  if (ended.length === 0) return "Nothing was cancelled: no background task is queued or running in this session.";
+  if (ended.length === 0) return "Nothing was cancelled: nothing that the agent has launched is queued or running.";
   const titles = ended.slice(0, MOST_NAMED).map(title).join(", ");
   const left = ended.length - MOST_NAMED;
   const kept = ended.length === 1 ? "What it has said is kept" : "What they have said is kept";

@@ -76,7 +76,7 @@ export class Timeline {
       case "host":
         return record.event.sessionID === record.root ? "main" : this.name(record.event.sessionID);
       case "input":
-        return record.input.type === "looked" ? this.name(record.input.taskID) : "main";
+        return "taskID" in record.input ? this.name(record.input.taskID) : "main";
       case "goal":
       case "decision":
       case "outbox":

@@ -329,8 +329,9 @@ describe("a start that was given up", () => {
     },
   );
 
-  test.each([BUSY, TAKEN])("does not end what its user does there later (%#)", (event) => {
-    expect(givenUp().at(11 * SECOND, event).effects).toEqual([]);
+  test("does not end what its user does there later; the late answer to its own prompt still is an unwanted turn", () => {
+    expect(givenUp().at(11 * SECOND, BUSY).effects).toEqual([]);
+    expect(givenUp().at(11 * SECOND, TAKEN).effects).toEqual([ABORT]);
   });
 });
 
@@ -433,7 +434,7 @@ describe("a cancel while the prompt is on its way", () => {
     const cancelled = () => new Life(onItsWay()).at(10, CANCEL);
     expect(cancelled().at(10 * SECOND + 9, BUSY).effects).toEqual([ABORT]);
     expect(cancelled().at(10 * SECOND + 10, BUSY).effects).toEqual([]);
-    expect(cancelled().at(10 * SECOND + 10, TAKEN).effects).toEqual([]);
+    expect(cancelled().at(10 * SECOND + 10, TAKEN).effects).toEqual([ABORT]);
   });
 
   test("that came before any prompt was sent has no turn to end: what is busy there is somebody else's", () => {
@@ -655,11 +656,10 @@ describe("a turn that has finished", () => {
     expect(life.at(HOUR + 4, read(FINISHED)).task).toMatchObject({ status: "completed", delivery: OURS });
   });
 
-  test("goes on working when it is told of them, and waits no longer", () => {
+  test("works again once it is busy; that it was told is not enough, for the wake-up may have got lost (D4)", () => {
     const waits = idle().at(MINUTE + 4, read(FINISHED), { ownWork: true }).task;
-    for (const event of [BUSY, { type: "prompted", promptID: "msg_9" } as const]) {
-      expect(new Life(waits).at(HOUR, event).task).toMatchObject({ status: "running", observed: { kind: "alive" } });
-    }
+    expect(new Life(waits).at(HOUR, { type: "prompted", promptID: "msg_9" }).task).toBe(waits);
+    expect(new Life(waits).at(HOUR, BUSY).task).toMatchObject({ status: "running", observed: { kind: "alive" } });
   });
 
   test("is not disturbed by what else is heard of it while it waits", () => {

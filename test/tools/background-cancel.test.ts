@@ -110,6 +110,10 @@ describe("cancelling all", () => {
     expect(desk.task(nested).status).toBe("cancelled");
   });
 
+  test("of none says so, and nothing else", async () => {
+    expect(await desk.call("cancel", { all: true })).toBe("You have no task that is queued or running.");
+  });
+
   test("stops a launch that is under way: its prompt is never sent", async () => {
     const launching = desk.call("task", { description: "late", prompt: "x" }, { withinMs: 0 });
     expect(await desk.call("cancel", { all: true }, { withinMs: 0 })).toStartWith("You have no task");

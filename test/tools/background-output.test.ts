@@ -42,6 +42,32 @@ describe("the list", () => {
     );
   });
 
+  test("says shortly why a task has failed or was cancelled", async () => {
+    desk.host.unknownModels.add("p/m");
+    const [, cancelled] = [await desk.launch("a", { model: "p/m" }), await desk.launch("b")];
+    void desk.tasks.cancel(cancelled, `nobody\nwants it ${"x".repeat(200)}`);
+    await desk.pass(SECOND);
+    const lines = (await desk.call("output", {})).split("\n");
+    expect(lines[1]).toMatch(/: failed after [\d.]+s \(it could not be started: Model not found: p\/m\.?\), ended /);
+    expect(lines[2]).toMatch(/: cancelled after [\d.]+s \(nobody wants it x{103}…\), ended /);
+  });
+
+  test("says that a tool runs, instead of a sign of life that grows older", async () => {
+    const id = await desk.launch("a");
+    desk.keeper.manager.signs.tool(id, "call_1", true);
+    await desk.pass(300 * SECOND);
+    expect(await desk.call("output", {})).toMatch(/: running for 5m \d+s, a tool runs$/);
+    desk.keeper.manager.signs.tool(id, "call_1", false);
+    expect(await desk.call("output", {})).toMatch(/: running for 5m \d+s, last sign of life 5m \d+s ago$/);
+  });
+
+  test("is what a transcript without an id is answered with, and that the id is missing", async () => {
+    for (const args of [{ full: true }, { last: 2 }])
+      expect(await desk.call("output", args)).toBe(
+        '"task_id" is needed to read a transcript. There are no background tasks in this session. Nothing is waited for.',
+      );
+  });
+
   test("names the place of a queued task", async () => {
     const narrow = await Desk.open({ max_concurrent_tasks: 1 });
     await narrow.launch("a");
@@ -83,6 +109,18 @@ describe("the list", () => {
     expect(said).toContain("1st in the queue");
     expect(said).not.toContain(ended);
     expect(said).toEndWith("21 more are left out.");
+  });
+
+  test("of very many failed tasks is never cut by OpenCode either", async () => {
+    const title = "語".repeat(80);
+    for (let count = 0; count < 100; count++) {
+      const id = await desk.launch(title, { unstable: true });
+      void desk.tasks.cancel(id, "語".repeat(500));
+      await desk.pass(SECOND);
+    }
+    const said = await desk.call("output", {});
+    expect(said).toStartWith("Background tasks: 100 cancelled.");
+    expect(Buffer.byteLength(said)).toBeLessThan(51_200);
   });
 
   test("is not the delivery of a result", async () => {

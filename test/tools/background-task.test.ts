@@ -106,14 +106,35 @@ describe("what cannot be launched is answered, and nothing is started", () => {
     );
   });
 
+  test("with a model that does not exist; a known one, or one that OpenCode does not tell of, is taken", async () => {
+    desk.host.knownModels = new Set(["p/m", "p/n"]);
+    expect(await refused({ prompt: "x", model: "p/o" })).toBe(
+      'There is no model "p/o". Models of p: p/m, p/n. Nothing was started.',
+    );
+    const id = await desk.launch("a", { model: "p/m" });
+    await desk.finish(id);
+    const resumed = await desk.call("task", { prompt: "more", task_id: id, model: "p/o" });
+    expect(resumed).toStartWith('There is no model "p/o".');
+    expect(desk.task(id)).toMatchObject({ status: "completed", run: { number: 1 } });
+    const silent = await Desk.open();
+    silent.host.knownModels = new Set(["p/m"]);
+    silent.host.faults.models = "unknown";
+    expect(await silent.call("task", { prompt: "x", model: "p/o" })).toStartWith("Launched: ");
+    silent.host.faults.models = "right";
+    expect(await silent.call("task", { prompt: "x", model: "p/o" })).toStartWith("There is no model");
+  });
+
   test("when OpenCode does not answer", async () => {
     desk.host.faults.createChild = "unknown";
     expect(await refused({ prompt: "x" })).toContain("OpenCode did not answer");
   });
 
-  test("resuming a task that works, or that nobody knows", async () => {
-    expect(await refused({ prompt: "x", task_id: "ses_nobody" })).toContain("There is no session ses_nobody.");
+  test("resuming a task that works, or that nobody knows: then those that there are are named", async () => {
+    const unknown = () => desk.call("task", { prompt: "x", task_id: "ses_nobody" });
+    const refusal = "There is no session ses_nobody. Nothing was started.";
+    expect(await unknown()).toBe(`${refusal} This session has no background tasks.`);
     const id = await desk.launch("a");
+    expect(await unknown()).toBe(`${refusal} The tasks of this session: "a" (${id}).`);
     const said = await desk.call("task", { prompt: "x", task_id: id });
     expect(said).toBe(`The task ${id} is running and cannot be resumed before it has ended. Nothing was started.`);
   });

@@ -86,8 +86,7 @@ export class Desk {
         voice: (sessionID) => keeper.root(sessionID)?.voice,
         launched: (rootID, task, requestedAt, stopped) =>
           keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
-        resume: (taskID, launch, promptID, prompt) =>
-          keeper.dispatch({ type: "resume", rootID: keeper.rootOf(taskID), taskID, launch, promptID, prompt }),
+        resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
         handedOver: (task, to) => tasks.handedOver(task, to),
       },
     });
