@@ -1,4 +1,4 @@
-import type { EndedTask, LiveTask, TerminalStatus } from "../tasks/task.ts";
+import { type EndedTask, KEPT_TEXT_LENGTH, type LiveTask, type TerminalStatus } from "../tasks/task.ts";
 import { escapeText, excerpt, tail } from "./frame.ts";
 
 /** What a notice carries of one task's output; the whole is in the child session. */
@@ -105,5 +105,7 @@ function lastWords(task: EndedTask, context: NoticeContext): string {
 
 function whole({ id, outcome: { text = "" } }: EndedTask, shownLength: number, { hasReadTool }: NoticeContext): string {
   if (!hasReadTool || text.length <= shownLength) return "";
-  return `\nThe whole of it: background_output(${escapeText(JSON.stringify({ task_id: id }))})`;
+  // Of a very long one the record keeps the end alone; its transcript has everything.
+  const call = { task_id: id, ...(text.length < KEPT_TEXT_LENGTH - 1 ? {} : { full: true }) };
+  return `\nThe whole of it: background_output(${escapeText(JSON.stringify(call))})`;
 }

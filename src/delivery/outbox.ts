@@ -65,6 +65,8 @@ export type OutboxEffect =
   | { readonly type: "verify"; readonly message: Message }
   | { readonly type: "delivered"; readonly message: Message }
   | { readonly type: "started"; readonly message: Message }
+  /** The host has not got it, whatever it has answered: nobody was told. */
+  | { readonly type: "not-stored"; readonly message: Message }
   /** It is read in the turn of a later message: it counts, and the turn is not its own. */
   | { readonly type: "overtaken"; readonly message: Message }
   | { readonly type: "given-up"; readonly message: Message; readonly reason: string };
@@ -147,7 +149,8 @@ function verified(
     }
     // Restored, or the user has stopped us since: its outcomes are still pending and go out under a new id.
     case "absent":
-      return attempt === 0 || !maySend ? to(EMPTY) : send(message, attempt + 1, now);
+      if (attempt > 0 && maySend) return send(message, attempt + 1, now);
+      return to(EMPTY, { type: "not-stored", message });
   }
 }
 

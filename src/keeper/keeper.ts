@@ -346,16 +346,23 @@ export class Keeper {
       root?.markDirty(hasJustStarted(change) ? UNHURRIED_MS : 0);
     if (change.after !== undefined && isEnded(change.after)) this.roots.get(rootID)?.sessionEnded(record.id);
     const isNews = change.event !== "restored" && change.before?.status !== change.after?.status;
-    if (isNews && change.after !== undefined) this.announce(change.after);
+    if (isNews && change.after !== undefined) this.announce(change.after, change.event);
   }
 
   /** A person sees what went wrong, and that the last one of what was launched has ended. */
-  private announce({ rootID, status, origin, title }: Task): void {
+  private announce({ rootID, status, origin, title }: Task, event: TaskChange["event"]): void {
     if (status === "completed" && origin === "launched") return this.announceLast(rootID);
-    const isBad = status === "lost" || (status === "failed" && (origin === "launched" || origin === "background"));
-    if (!isBad) return;
-    const variant = status === "lost" ? "warning" : "error";
-    this.perform({ type: "toast", rootID, variant, message: `Background task ${status}: ${title}` });
+    const isFailed = status === "failed" && (origin === "launched" || origin === "background");
+    // Nobody has asked for that: it went silent.
+    const isStale = status === "cancelled" && event === "clock";
+    if (status !== "lost" && !isFailed && !isStale) return;
+    const variant = isFailed ? "error" : "warning";
+    this.perform({
+      type: "toast",
+      rootID,
+      variant,
+      message: `Background task ${isStale ? "silent, cancelled" : status}: ${title}`,
+    });
   }
 
   private announceLast(rootID: string): void {

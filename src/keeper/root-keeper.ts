@@ -389,8 +389,9 @@ export class RootKeeper {
   }
 }
 
+/** A record that was removed and made anew counts its runs from one again: the prompt tells them apart. */
 function runKey({ id, run }: Task): string {
-  return `${id} ${run.number}`;
+  return `${id} ${run.promptID ?? run.number}`;
 }
 
 /** Only these are worth a write to a session without a goal. */

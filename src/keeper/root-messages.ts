@@ -179,6 +179,8 @@ export class RootMessages {
         return perform({ type: "verify", rootID, sessionID: rootID, message });
       case "delivered":
         return this.delivered(rootID, message);
+      case "not-stored":
+        return this.notStored(message);
       case "started":
         session.beginTurn(message.id, message.kind === "task-outcome" ? "report" : "continuation");
         return this.count(message);
@@ -203,6 +205,8 @@ export class RootMessages {
         return perform({ type: "verify", rootID, sessionID, message });
       case "delivered":
         return this.delivered(sessionID, message);
+      case "not-stored":
+        return this.notStored(message);
       case "started":
       case "overtaken":
         return;
@@ -220,6 +224,10 @@ export class RootMessages {
   private delivered(sessionID: string, { id: messageID, outcomes }: Message): void {
     for (const { taskID, run } of outcomes)
       this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID });
+  }
+
+  private notStored({ id: messageID, outcomes }: Message): void {
+    for (const { taskID } of outcomes) this.context.manager.dispatch(taskID, { type: "not-stored", messageID });
   }
 
   private undelivered({ outcomes }: Message, why: string): void {

@@ -220,7 +220,14 @@ export class TaskManager {
   handedOver(task: EndedTask, to: { readonly sessionID: string; readonly messageID: string }): void {
     const { id: taskID, rootID, run } = task;
     if (this.deps.keeper.manager.readerOf(task) !== to.sessionID) return;
-    this.deps.keeper.dispatch({ type: "read", rootID, taskID, run: run.number, ...to });
+    this.deps.keeper.dispatch({
+      type: "read",
+      rootID,
+      taskID,
+      run: run.number,
+      sessionID: to.sessionID,
+      messageID: to.messageID,
+    });
   }
 
   /**

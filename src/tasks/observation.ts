@@ -38,7 +38,7 @@ export function looked(
       if (task.observed.kind !== "idle" && task.observed.kind !== "aborted") return only(task);
       return lookedAtIdle({ ...task, observed: task.observed }, event.look, context);
     case "missing":
-      if (hasNotBegun(task, event.look)) return notStarted(task, undefined, now);
+      if (hasNotBegun(task, event.look)) return startedAgain(task, now);
       return only(lookedAtMissing(task, event, context));
     case "completed":
     case "failed":
@@ -64,6 +64,12 @@ function hasNotBegun(task: LiveTask, { reading, shown }: Look): boolean {
   const isOurs = task.origin === "launched" && task.run.attempt !== undefined;
   if (!isOurs || reading.kind !== "known" || reading.value.kind !== "unfinished" || reading.value.begun) return false;
   return !(shown.kind === "known" && shown.value);
+}
+
+/** After a restart it waits its turn like any other: its session may sleep, and others may have the slots. */
+function startedAgain(task: MissingTask, now: number): Transition {
+  if (task.doubt !== "restart") return notStarted(task, undefined, now);
+  return only({ ...base(task), status: "queued", waits: { for: "slot" } });
 }
 
 type IdleTask = RunningTask & { readonly observed: { readonly kind: "idle" | "aborted" } };

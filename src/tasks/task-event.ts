@@ -62,6 +62,8 @@ export type TaskEvent =
       readonly messageID: string;
       readonly byTurn?: boolean;
     }
+  /** The message that was to deliver it is not there. */
+  | { readonly type: "not-stored"; readonly messageID: string }
   /** The task that it was delivered to has ended without an answer: somebody above has to hear of it. */
   | { readonly type: "reader-ended" }
   | { readonly type: "reconciled"; readonly run: number }

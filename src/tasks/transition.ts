@@ -71,6 +71,8 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
           byTurn: event.byTurn ?? false,
         }),
       );
+    case "not-stored":
+      return only(notStored(task, event.messageID));
     case "reader-ended":
       return only(deliver(task, task.run.number, ["delivered"], { state: "pending", teller: "goalkeeper" }));
     case "reconciled":
@@ -106,6 +108,12 @@ function makerTold(task: Task, messageID: string, now: number): Task {
   if (!isEnded(task) || task.delivery.state !== "pending" || task.delivery.teller !== "maker") return task;
   const { parentID: sessionID } = task;
   return { ...task, delivery: { state: "delivered", sessionID, messageID, at: now, byTurn: false } };
+}
+
+/** The host had accepted a message and was killed before it had stored it. */
+function notStored(task: Task, messageID: string): Task {
+  if (!isEnded(task) || task.delivery.state !== "delivered" || task.delivery.messageID !== messageID) return task;
+  return { ...task, delivery: { state: "pending", teller: "goalkeeper" } };
 }
 
 /** Its own turn has not begun: what is seen of the session belongs to an earlier run, or to its user. */

@@ -40,7 +40,7 @@ export function taskBoard(views: readonly TaskView[], now: number): TaskBoard {
       ...shown.map((view, index) => entry(view, index + 1, ids, now)),
       ...(left === 0 ? [] : [`${left} more are left out.`]),
       ...(views.some(({ task }) => isLive(task))
-        ? [`${CANCEL_ONE} ends one, ${CANCEL_ALL} all that the agent has launched.`]
+        ? [`${CANCEL_ONE} ends one; ${CANCEL_ALL} ends everything that the agent has launched.`]
         : []),
     ].join("\n"),
     brief: [head, ...briefLines(shown, now)].join("\n"),

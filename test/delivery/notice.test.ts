@@ -49,6 +49,14 @@ describe("the notice of ended tasks", () => {
     }
   });
 
+  test("says which run it is, from the second on", () => {
+    for (const status of ["completed", "failed", "cancelled", "lost"] as const) {
+      const again = launched(true, { status, run: { number: 2, startedAt: 0 } });
+      expect(outcomeNotice([again])).toContain("(ses_child) (run 2) (unstable model: verify): ");
+      expect(outcomeNotice([launched(true, { status })])).not.toContain("(run");
+    }
+  });
+
   test("of no task is no text", () => {
     expect([outcomeNotice([]), overdueNotice([]), reminderNotice([])]).toEqual(["", "", ""]);
   });

@@ -245,8 +245,10 @@ describe("what the transcript says of a message", () => {
     expect(after).toEqual({ outbox: sending(3), effects: [{ type: "send", message: MESSAGE }] });
   });
 
-  test("absent after a restart: its outcomes are still pending and go out under a new id", () => {
-    expect(verified({ kind: "absent" }, 0)).toEqual({ outbox: EMPTY, effects: [] });
+  test("absent after a restart: whatever the host had answered, nobody was told, and its outcomes go out under a new id", () => {
+    const { outbox, effects } = verified({ kind: "absent" }, 0);
+    expect(outbox).toEqual(EMPTY);
+    expect(effects).toMatchObject([{ type: "not-stored", message: { id: "msg_5" } }]);
   });
 
   test.each([
