@@ -590,7 +590,9 @@ describe("who tells the parent", () => {
 });
 
 test("an outcome whose message the host has accepted and not stored is to be told again, and no other", () => {
-  const task = anEndedTask({ delivery: { ...delivered(), messageID: "msg_9" } });
+  const task = anEndedTask({
+    delivery: { state: "delivered", sessionID: ROOT, messageID: "msg_9", at: T0, byTurn: false },
+  });
   expect(next(task, { type: "not-stored", messageID: "msg_9" })).toMatchObject({ delivery: OURS });
   expect(next(task, { type: "not-stored", messageID: "msg_8" })).toBe(task);
   const answered = anEndedTask({ delivery: { state: "reconciled", at: T0 } });
@@ -600,8 +602,7 @@ test("an outcome whose message the host has accepted and not stored is to be tol
 test("a prompt of ours whose turn had not begun before a restart waits for a slot again: its session may sleep", () => {
   const run = { number: 1, startedAt: T0, promptID: "msg_5", attempt: 1 };
   const task = aMissingTask({ origin: "launched", doubt: "restart", run });
-  const reading = { kind: "unfinished", begun: false, text: "", usage: { tokens: 0, cost: 0 } } as const;
-  const look = aLook({ reading: { kind: "known", value: reading } });
+  const look = aLook({ kind: "unfinished", begun: false, text: "" });
   expect(next(task, { type: "looked", run: 1, look })).toMatchObject({ status: "queued", waits: { for: "slot" } });
 });
 
