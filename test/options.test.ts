@@ -21,6 +21,27 @@ describe("options", () => {
     expect(problems[0]).toContain("ignored");
   });
 
+  test("an unknown option that looks like a known one is asked about", () => {
+    const { problems } = parseOptions({ max_concurent_tasks: 3, "stale-task-seconds": 1, "": 1 });
+    expect(problems[0]).toBe(
+      'Unknown option "max_concurent_tasks": did you mean "max_concurrent_tasks"? It is ignored.',
+    );
+    expect(problems[1]).toContain('did you mean "stale_task_seconds"?');
+    expect(problems[2]).not.toContain("did you mean");
+  });
+
+  test("all problems are counted and named in one line, which is all that a toast can show", () => {
+    expect(parseOptions({}).summary).toBeUndefined();
+    expect(parseOptions({ on_interrupt: "stop" }).summary).toBe(
+      "1 option is ignored: on_interrupt. OpenCode's log says what is wrong with it.",
+    );
+    expect(parseOptions({ max_concurent_tasks: 3, on_interrupt: "stop", hurry: true }).summary).toBe(
+      '3 options are ignored: max_concurent_tasks (did you mean "max_concurrent_tasks"?), on_interrupt, hurry. ' +
+        "OpenCode's log says what is wrong with each of them.",
+    );
+    expect(parseOptions(3).summary).toContain("an object was expected");
+  });
+
   test.each([
     ["auto_continue", "yes"],
     ["command", "Goal!"],

@@ -40,7 +40,10 @@ const SHAKY = "(unstable model: verify)";
 
 beforeAll(async () => {
   const models = Object.fromEntries(MODELS.map((id) => [id, {}]));
-  const agent = { shaky: { mode: "subagent", description: "unstable", model: "scripted/bad-model" } };
+  const agent = {
+    shaky: { mode: "subagent", description: "unstable", model: "scripted/bad-model" },
+    broken: { mode: "subagent", description: "has a model that does not exist", model: "scripted/unheard-of" },
+  };
   const max_concurrent_tasks = { "scripted/first-of-two": 1, "scripted/second-of-two": 2 };
   const options = { max_concurrent_tasks, max_task_depth: 1, unstable_models: ["*bad*"], on_interrupt: "keep" };
   [narrow, set] = await Promise.all([
@@ -235,9 +238,25 @@ describe.concurrent("what is refused, or fails at once", () => {
     expect(await set.server.children(play.id)).toEqual([]);
   });
 
-  test("a model that does not exist fails the task within seconds, in OpenCode's own words", async () => {
+  test("a wished model that does not exist is refused, with those that do, and leaves no session behind", async () => {
+    const play = await set.play([
+      { toolCalls: [launch("no such model", { model: "scripted/queues" })] },
+      { toolCalls: [launch("no such provider", { model: "scribbled/unheard-of" })] },
+      "I see.",
+    ]);
+    await play.say("begin");
+    await untilTurn(play, 3);
+    const [model, provider] = await results(set, play.id, "background_task");
+    expect(model).toMatch(
+      /^There is no model "scripted\/queues"\. Models of scripted: scripted\/queue, .* and 5 more\. Nothing was started\.$/,
+    );
+    expect(provider).toMatch(/and no provider "scribbled"\. Providers: scripted.* Nothing was started\.$/);
+    expect(await set.server.children(play.id)).toEqual([]);
+  });
+
+  test("an agent whose own model does not exist fails its task within seconds, in OpenCode's own words", async () => {
     const play = await set.play({
-      root: [{ toolCalls: [launch("no such model", { model: "scripted/unheard-of" })] }, "Waiting.", "I see."],
+      root: [{ toolCalls: [launch("no such model", { agent: "broken" })] }, "Waiting.", "I see."],
     });
     await play.say("begin");
     expect(await untilAnswered(set, play, 1)).toMatchObject([{ status: "failed" }]);

@@ -256,13 +256,14 @@ describe.concurrent("bad input", () => {
   });
 
   test("a wrong option is named in the log and in a toast, and its default is used (Z2)", async () => {
+    // One toast for all of them: each takes the place of the one before it.
+    const { properties } = await careless.server.events.waitFor(
+      ({ type, properties }) => type === "tui.toast.show" && String(properties.message).includes("ignored"),
+    );
+    expect(properties.variant).toBe("warning");
     for (const option of Object.keys(CARELESS)) {
-      const named = `ption "${option}"`;
-      const { properties } = await careless.server.events.waitFor(
-        ({ type, properties }) => type === "tui.toast.show" && String(properties.message).includes(named),
-      );
-      expect(properties.variant).toBe("warning");
-      await untilLogged(careless, named.replaceAll('"', '\\"'));
+      expect(properties.message).toContain(option);
+      await untilLogged(careless, `ption \\"${option}\\"`);
     }
     // The tools are there, and the goal is continued.
     const create = { name: "create_goal", args: { objective: "use the defaults" } };

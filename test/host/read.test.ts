@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { readError, readSession, readTranscript } from "../../src/host/read.ts";
+import { readError, readModelNames, readSession, readTranscript } from "../../src/host/read.ts";
 
 function message(id: string, time: unknown, more: object = {}) {
   return { info: { id, role: "user", time, ...more }, parts: [{ type: "text", text: id }] };
@@ -50,4 +50,10 @@ test("nothing of whatever shape makes reading throw (Z1)", () => {
       readTranscript([{ info: value, parts: [value] }]);
     }),
   );
+});
+
+test("the names of the models are read from whatever comes: what is of no use is left out", () => {
+  const providers = [{ id: "p", models: { m: {}, "a/b": {} } }, { id: "none" }, { models: { m: {} } }, null, 7];
+  expect([...readModelNames({ providers })]).toEqual(["p/m", "p/a/b"]);
+  for (const nothing of [undefined, null, [], { providers: {} }]) expect(readModelNames(nothing).size).toBe(0);
 });

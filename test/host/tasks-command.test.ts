@@ -83,7 +83,7 @@ describe("/tasks shows", () => {
       expect.stringMatching(/^ {3}running for \d+s, last sign of life \d+s ago$/),
       `2. "test" (unstable model: verify) (general, simulated/model, ${two})`,
       expect.stringMatching(/^ {3}running for \d+s, last sign of life \d+s ago$/),
-      "/tasks cancel <number> ends one, /tasks cancel all all that are under way.",
+      "/tasks cancel <number> ends one; /tasks cancel all ends everything that the agent has launched.",
     ]);
     expect(person.toast).toBe("Background tasks: 2 running.");
   });
@@ -185,7 +185,7 @@ describe("/tasks cancel", () => {
     expect(await narrow.says("cancel all")).toStartWith('Cancelled: "a", "b".');
     for (const id of ids) expect(narrow.desk.task(id).status).toBe("cancelled");
     expect(await narrow.says("cancel all")).toBe(
-      "Nothing was cancelled: no background task is queued or running in this session.",
+      "Nothing was cancelled: nothing that the agent has launched is queued or running.",
     );
   });
 
@@ -223,6 +223,17 @@ describe("/tasks cancel", () => {
     await desk.finish(id);
     expect(await person.says("cancel 1")).toBe('Nothing was cancelled: "a" had ended already (completed).');
     expect(desk.task(id).status).toBe("completed");
+  });
+
+  test("all leaves alone what others have made, which its number ends", async () => {
+    await desk.launch("own");
+    const id = desk.host.addChild(desk.root);
+    desk.host.userSays(id, "hello");
+    await desk.pass();
+    expect(await person.says("cancel all")).toStartWith('Cancelled: "own". What');
+    expect(desk.task(id).status).toBe("running");
+    expect(await person.says("cancel 2")).toStartWith("Cancelled: ");
+    expect(desk.task(id).status).toBe("cancelled");
   });
 
   test("of a task of another session does nothing", async () => {

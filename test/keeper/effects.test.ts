@@ -56,6 +56,7 @@ function aHost(calls: unknown[]): HostPort {
     roots: answer("roots", []),
     transcript: answer("transcript", [aUserMessage("msg_1"), anAnswer("msg_2", "msg_1", { text: "done" })]),
     agents: answer("agents", []),
+    models: answer("models", new Set<string>()),
     createChild: answer("createChild", aSession(CHILD)),
     abort: answer("abort", undefined),
     prompt: answer("prompt", undefined),

@@ -476,6 +476,13 @@ describe("a transcript", () => {
   });
 });
 
+test("the host names its models, once it has some", async () => {
+  const { host, after } = simulated();
+  expect((await after(host.models())).kind).toBe("unknown");
+  host.knownModels = new Set(["p/m"]);
+  expect(await after(host.models())).toEqual({ kind: "known", value: new Set(["p/m"]) });
+});
+
 test("the host names its agents, with their mode and rules", async () => {
   const { host, after } = simulated();
   const answer = await after(host.agents());
