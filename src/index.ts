@@ -1,16 +1,6 @@
 /** The library. What the plugin itself is made of and other plugins may use. */
 
-export type {
-  Answer,
-  HostEvent,
-  HostPort,
-  SessionInfo,
-  TranscriptMessage,
-  TranscriptPart,
-  TurnError,
-  Usage,
-  Voice,
-} from "./host/port.ts";
+export type { PromptVoice, Told, TranscriptMessage, TranscriptPart, TurnError, Usage, Voice } from "./host/port.ts";
 export { createTaskManager, SettingsError, type TaskManagerSettings, type TaskOptions } from "./library/create.ts";
 export {
   type Owed,
@@ -21,10 +11,8 @@ export {
 } from "./library/task-manager.ts";
 export { DEFAULT_OPTIONS, type Options, type ParsedOptions, parseOptions } from "./options.ts";
 export type { TaskChange } from "./tasks/background-task-manager.ts";
-export { parseModel } from "./tasks/launch-voice.ts";
+export { type LaunchWishes, parseModel } from "./tasks/launch-voice.ts";
 export { LaunchError, type LaunchRequest, type ResumeRequest } from "./tasks/launcher.ts";
-export { type LookUp, lookUpTask } from "./tasks/look-up.ts";
-export { type Reading, readOutcome } from "./tasks/outcome.ts";
 export {
   type Delivery,
   type EndedTask,
@@ -37,4 +25,5 @@ export {
   type Run,
   type Task,
   type TaskStatus,
+  type TerminalStatus,
 } from "./tasks/task.ts";

@@ -67,11 +67,6 @@ export function queuePositions(waiting: readonly Seat[], limit: ConcurrencyLimit
   return positions;
 }
 
-/** The place of one of them; 0 if it does not wait. */
-export function queuePosition(id: string, waiting: readonly Seat[], limit: ConcurrencyLimit): number {
-  return queuePositions(waiting, limit).get(id) ?? 0;
-}
-
 /** The limits that hold for a seat: none, that of its model, that of its provider, or both. */
 function boundsOf({ model }: Seat, limit: ConcurrencyLimit): readonly Bound[] {
   const name = model === undefined ? "undecided" : `${model.providerID}/${model.modelID}`;

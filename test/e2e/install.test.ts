@@ -71,11 +71,11 @@ describe("the plugin as OpenCode installs and loads it", () => {
 
 describe("the package in a consumer's project", () => {
   const program = `
-    import { DEFAULT_OPTIONS, parseOptions, readOutcome } from "opencode-goalkeeper";
+    import { createTaskManager, DEFAULT_OPTIONS, parseOptions } from "opencode-goalkeeper";
     import plugin from "opencode-goalkeeper/server";
     import { createIsolatedOpencode, startScriptedModel } from "opencode-goalkeeper/testing";
     const turns = parseOptions({ max_auto_turns: 3 }).options.max_auto_turns + DEFAULT_OPTIONS.max_auto_turns;
-    const kinds = [readOutcome, plugin.server, createIsolatedOpencode, startScriptedModel].map((value) => typeof value);
+    const kinds = [createTaskManager, plugin.server, createIsolatedOpencode, startScriptedModel].map((value) => typeof value);
     console.log(turns, plugin.id, ...kinds);
   `;
   const said = "28 goalkeeper function function function function";

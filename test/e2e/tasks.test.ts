@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { OpencodeHost } from "../../src/host/opencode.ts";
+import { createTaskManager, TaskNotFoundError } from "../../src/index.ts";
 import type { StoredRoot, TaskStub } from "../../src/keeper/stored-root.ts";
-import { lookUpTask } from "../../src/tasks/look-up.ts";
 import { createGate, type ReplySpec } from "../../src/testing/index.ts";
 import { request, vanish } from "./other-client.ts";
 import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
@@ -290,13 +289,16 @@ describe.concurrent("after the query window", () => {
     const childID = await childAtStep(play, brief, 0);
     await untilStored(play, brief, childID, "completed");
     await play.until("the record has gone", async () => (await play.stored())?.tasks.length === 0);
-    const host = new OpencodeHost(brief.server.client, brief.opencode.directory);
-    const lookUp = () => lookUpTask(childID, () => undefined, host);
-    const usage = { tokens: expect.any(Number), cost: expect.any(Number) };
-    const reading = { kind: "finished", text: "remembered result", usage } as const;
-    expect(await lookUp()).toEqual({ from: "session", reading });
+    const { client } = brief.server;
+    const tasks = createTaskManager({ client, directory: brief.opencode.directory, key: "reader" });
+    expect(await tasks.output(childID)).toMatchObject({
+      status: "completed",
+      text: "remembered result",
+      task: undefined,
+    });
     await request(brief, "DELETE", `/session/${childID}`);
-    expect(await lookUp()).toMatchObject({ from: "nowhere" });
+    await expect(tasks.output(childID)).rejects.toBeInstanceOf(TaskNotFoundError);
+    tasks.dispose();
   });
 
   test("the records of failed and aborted tasks go too, with or without a goal (T1, T17)", async () => {

@@ -1,7 +1,7 @@
 /** Slots against what is said of them in words: every limit, and every pair of tasks that compete, one by one. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { admit, type ConcurrencyLimit, queuePosition, type Seat } from "../../src/tasks/slots.ts";
+import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../../src/tasks/slots.ts";
 
 /** The same ones every time; GOALKEEPER_RUNS multiplies their number and draws others, as in properties.test.ts. */
 const { GOALKEEPER_RUNS: runs, GOALKEEPER_SEED: seed } = process.env;
@@ -121,7 +121,9 @@ test(
         const before = admit(waiting, running, limit).filter((id) => id !== gone?.id);
         expect(admit(left, running, limit)).toEqual(expect.arrayContaining(before));
         for (const { id } of left)
-          expect(queuePosition(id, left, limit)).toBeLessThanOrEqual(queuePosition(id, waiting, limit));
+          expect(queuePositions(left, limit).get(id) ?? 0).toBeLessThanOrEqual(
+            queuePositions(waiting, limit).get(id) ?? 0,
+          );
       }),
       DRAWN,
     );
@@ -153,7 +155,7 @@ test(
         const started = admit(waiting, [], limit);
         waiting.forEach((seat, index) => {
           const ahead = waiting.slice(0, index).filter((other) => compete(other, seat, limit));
-          const place = queuePosition(seat.id, waiting, limit);
+          const place = queuePositions(waiting, limit).get(seat.id);
           expect(place).toBe(1 + ahead.length);
           if (place === 1) expect(started).toContain(seat.id);
         });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseModel } from "../../src/tasks/launch-voice.ts";
-import { admit, type ConcurrencyLimit, queuePosition, type Seat } from "../../src/tasks/slots.ts";
+import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../../src/tasks/slots.ts";
 
 /** `seats("acme/small", 2)` are acme/small#1 and acme/small#2; without a name those whose model nobody knows. */
 function seats(name: string | undefined, count: number, first = 1): Seat[] {
@@ -145,7 +145,7 @@ describe("first come, first served", () => {
   test("a hundred thousand are looked at once each", () => {
     const many = ["acme/small", "acme/big", "other/one", undefined].flatMap((name) => seats(name, 25_000));
     expect(admit(many, many, { acme: 60_000, "acme/small": 30_000, other: 30_000 })).toHaveLength(15_000);
-    expect(queuePosition("undefined#25000", many, 5)).toBe(25_000);
+    expect(queuePositions(many, 5).get("undefined#25000")).toBe(25_000);
   });
 });
 
@@ -157,7 +157,7 @@ describe("the place in the queue", () => {
     ...seats("acme/small", 1, 3),
     ...seats(undefined, 2),
   ];
-  const places = (limit: ConcurrencyLimit) => waiting.map(({ id }) => queuePosition(id, waiting, limit));
+  const places = (limit: ConcurrencyLimit) => waiting.map(({ id }) => queuePositions(waiting, limit).get(id));
 
   test("counts those ahead with the same model", () => {
     expect(places(1)).toEqual([1, 2, 1, 1, 3, 1, 2]);
@@ -173,7 +173,7 @@ describe("the place in the queue", () => {
     expect(places(0)).toEqual(waiting.map(() => 1));
   });
 
-  test("of a task that does not wait is 0", () => {
-    expect(queuePosition("acme/small#9", waiting, 1)).toBe(0);
+  test("is that of those who wait, and of nobody else", () => {
+    expect(queuePositions(waiting, 1).get("acme/small#9")).toBeUndefined();
   });
 });
