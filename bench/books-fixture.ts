@@ -90,6 +90,7 @@ export function createBenchBooks(count: number) {
       keeper.dispatch({
         type: "resume",
         callerID: ROOT,
+        messageID: undefined,
         requestedAt: Number.MAX_SAFE_INTEGER,
         rootID: ROOT,
         taskID,

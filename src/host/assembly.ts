@@ -120,7 +120,6 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
       launched: (rootID, task, requestedAt, stopped) =>
         keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
       resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
-      handedOver: (task, to) => tasks.handedOver(task, to),
     },
   });
   const tasks: TaskManager = new TaskManager({

@@ -73,6 +73,7 @@ export type Input =
       readonly rootID: string;
       readonly taskID: string;
       readonly callerID: string;
+      readonly messageID: string | undefined;
       readonly requestedAt: number;
       readonly launch: Launch;
       readonly promptID: string;

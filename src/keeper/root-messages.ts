@@ -3,7 +3,7 @@ import { type Decision, rootReasons } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { PromptVoice } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
-import type { Task } from "../tasks/task.ts";
+import { isEnded, type Task } from "../tasks/task.ts";
 import { ChildReports } from "./child-reports.ts";
 import { compose, reminderDeadline, reportAt } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -155,10 +155,19 @@ export class RootMessages {
   }
 
   private maySend(message: Message | undefined): boolean {
+    // A tool result may have told one of them meanwhile: what is left goes out in a message of its own.
+    if (message?.outcomes.some((outcome) => !this.isStillUntold(outcome)) === true) return false;
     const decision = this.context.decision();
     if (message?.kind === "task-outcome")
       return rootReasons(this.context.session.state, this.context.now()).length === 0;
     return decision.kind === "continue" && decision.prompt === message?.kind;
+  }
+
+  private isStillUntold({ taskID, run }: Message["outcomes"][number]): boolean {
+    const task = this.context.manager.get(taskID);
+    if (task === undefined || !isEnded(task) || task.run.number !== run) return false;
+    const { delivery } = task;
+    return delivery.state === "delivered" ? !delivery.byTurn : delivery.state !== "reconciled";
   }
 
   private changed(before: Outbox, after: Outbox): void {

@@ -1,6 +1,6 @@
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../tasks/slots.ts";
-import { isLive, type Task } from "../tasks/task.ts";
+import { isLive, isUntold, type Task } from "../tasks/task.ts";
 import type { Input } from "./messages.ts";
 
 export interface TaskDeskContext {
@@ -38,7 +38,11 @@ export class TaskDesk {
 
   resumed({ rootID, taskID, callerID, requestedAt, ...run }: Extract<Input, { type: "resume" }>): void {
     if (this.stoppedSince(requestedAt, rootID, callerID) !== undefined) return;
-    const { launch, promptID, prompt } = run;
+    const { launch, messageID, promptID, prompt } = run;
+    const before = this.context.manager.get(taskID);
+    // Before the next run begins: a record holds one outcome.
+    if (messageID !== undefined && before !== undefined && isUntold(before))
+      this.read({ type: "read", rootID, taskID, run: before.run.number, sessionID: callerID, messageID });
     this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt, runner: this.context.runner });
   }
 

@@ -33,6 +33,8 @@ export interface ResumeRequest extends LaunchWishes {
 export interface Resumption {
   readonly taskID: string;
   readonly callerID: string;
+  /** The message whose tool call resumes it: an outcome that was not told yet is handed over with its result. */
+  readonly messageID: string | undefined;
   readonly requestedAt: number;
   readonly launch: Launch;
   readonly promptID: string;
@@ -57,8 +59,6 @@ export interface LauncherDependencies {
     launched(rootID: string, task: NewTask, requestedAt: number, stopped: string | undefined): void;
     /** Does nothing when the launches of the caller, or below the root, were stopped since `requestedAt`. */
     resume(task: Resumption): void;
-    /** The outcome of a run is handed to a session as a tool result, if it is that session that has to be told. */
-    handedOver(task: EndedTask, to: { readonly sessionID: string; readonly messageID: string }): void;
   };
   readonly ids: { message(after: string): string };
   readonly now: () => number;
@@ -202,10 +202,8 @@ export class Launcher {
       const task = { id: taskID, parentID: parent.id, title, createdAt, launch, promptID, prompt };
       books.launched(root.id, task, this.deps.now(), undefined);
     } else {
-      const { callerID: sessionID, messageID } = request;
-      // Before the next run begins: a record holds one outcome.
-      if (earlier !== undefined && messageID !== undefined) books.handedOver(earlier, { sessionID, messageID });
-      books.resume({ taskID, callerID: sessionID, requestedAt, launch, promptID, prompt });
+      const { callerID, messageID } = request;
+      books.resume({ taskID, callerID, messageID, requestedAt, launch, promptID, prompt });
       if (!this.isLive(taskID)) throw new LaunchError("It was cancelled while it was being resumed.");
     }
     return { task: this.recorded(taskID), earlier };

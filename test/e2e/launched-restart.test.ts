@@ -425,6 +425,12 @@ async function playCrowded(): Promise<Play> {
   for (const name of ["working", "busy one", "busy two"]) await untilTask(play, name, isStarted);
   for (const name of ["waiting", "damaged", "unharmed"]) await untilTask(play, name, isWaiting);
   await play.untilIdle();
+  // A run whose answer had not begun would be started again.
+  const { id } = await untilTask(play, "working");
+  await play.until("the second run of the one that works has begun", async () => {
+    const messages = await stage.server.messages(id);
+    return messages.filter(({ info }) => info.role === "assistant").length === 2;
+  });
   return play;
 }
 

@@ -87,7 +87,6 @@ export class Desk {
         launched: (rootID, task, requestedAt, stopped) =>
           keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
         resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
-        handedOver: (task, to) => tasks.handedOver(task, to),
       },
     });
     const receive = () => undefined;
