@@ -29,6 +29,8 @@ const suites = {
     holds: (file) => ["e2e", "testing"].includes(folderOf(file)),
     limit: 30 * MINUTE,
     timeout: 60_000,
+    // More sessions at once than this only wait for each other in one OpenCode on two cores.
+    atOnce: 6,
     watch: true,
   },
 };
@@ -114,6 +116,7 @@ async function runSuite(stage) {
   const report = join(scratch, `${stage}.xml`);
   const args = ["test", "--reporter=junit", `--reporter-outfile=${report}`];
   if (suite.timeout !== undefined) args.push(`--timeout=${suite.timeout}`);
+  if (suite.atOnce !== undefined) args.push(`--max-concurrency=${suite.atOnce}`);
   if (suite.watch) process.stdout.write(`${paths.length} ${paths.length === 1 ? "file" : "files"}\n`);
   const onLine = suite.watch ? (line) => /^\((pass|fail|skip)\) /.test(line) && console.log(`  ${line}`) : undefined;
   const run = await execute(bun, [...args, ...options, ...paths], { limit: suite.limit, onLine });

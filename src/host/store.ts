@@ -171,11 +171,10 @@ export class Store {
     this.wait(rootID, [...(this.writing.get(rootID) ?? []), write]);
     const answer = await this.deps.host.writeMetadata(rootID, { ...write.wrote, [this.deps.key]: write.stored });
     if (answer.kind === "known") return { kind: "ok" };
-    this.wait(
-      rootID,
-      (this.writing.get(rootID) ?? []).filter((other) => other !== write),
-    );
-    return { kind: "failed", reason: answer.kind === "gone" ? "the session does not exist any more" : answer.reason };
+    // A host that is slow to answer may still write it: only the event tells what it has replaced then.
+    if (answer.kind === "unknown") return { kind: "failed", reason: answer.reason };
+    this.forget(rootID);
+    return { kind: "failed", reason: "the session does not exist any more" };
   }
 
   private wait(rootID: string, writes: readonly Write[]): void {

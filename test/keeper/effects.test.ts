@@ -291,6 +291,139 @@ describe("send", () => {
   });
 });
 
+describe("start", () => {
+  const START: Extract<Effect, { type: "start" }> = {
+    type: "start",
+    taskID: CHILD,
+    run: 1,
+    promptID: "msg_5",
+    prompt: "do it",
+    voice: VOICE,
+    mayBeThere: false,
+  };
+  const SENT = {
+    sessionID: CHILD,
+    messageID: "msg_5",
+    partID: "prt_5",
+    text: "do it",
+    voice: VOICE,
+    synthetic: false,
+  };
+
+  test("sends the prompt as a person would have written it, under the ids that were stored", async () => {
+    await perform(START);
+    expect(calls).toEqual([["prompt", SENT]]);
+    expect(inputs).toEqual([{ type: "started", taskID: CHILD, run: 1, answer: known("sent") }]);
+  });
+
+  test("a prompt that is not at hand is read from the child's own session", async () => {
+    await perform({ ...START, prompt: undefined });
+    expect(calls).toEqual([
+      ["storedPrompt", CHILD, "msg_5"],
+      ["prompt", { ...SENT, text: "as it was stored" }],
+    ]);
+  });
+
+  test("an answer that got lost: it is looked up before it is sent again, and then under the same ids", async () => {
+    await perform({ ...START, mayBeThere: true });
+    expect(calls).toEqual([
+      ["transcript", CHILD],
+      ["prompt", SENT],
+    ]);
+    expect(inputs).toMatchObject([{ answer: known("sent") }]);
+  });
+
+  test("one that the host has and has not answered is sent once more: that wakes the session", async () => {
+    const transcript = () => Promise.resolve(known([aUserMessage("msg_5")]));
+    await perform({ ...START, mayBeThere: true }, { host: { transcript } });
+    expect(calls).toEqual([["prompt", SENT]]);
+  });
+
+  test.each([
+    ["has been answered", [aUserMessage("msg_5"), anAnswer("msg_6", "msg_5")]],
+    ["has been overtaken", [aUserMessage("msg_5"), aUserMessage("msg_7")]],
+  ])("one that %s is not sent again", async (_name, messages) => {
+    await perform({ ...START, mayBeThere: true }, { host: { transcript: () => Promise.resolve(known(messages)) } });
+    expect(calls).toEqual([]);
+    expect(inputs).toMatchObject([{ type: "started", answer: known("answered") }]);
+  });
+
+  test("without a readable transcript nothing is sent: it may be there", async () => {
+    for (const answer of [UNKNOWN, GONE]) {
+      inputs = [];
+      await perform({ ...START, mayBeThere: true }, { host: { transcript: () => Promise.resolve(answer) } });
+      expect(inputs).toMatchObject([{ type: "started", answer }]);
+    }
+    expect(calls).toEqual([]);
+  });
+
+  test("refused, gone or rejected is said as it is", async () => {
+    for (const prompt of [() => Promise.resolve(UNKNOWN), () => Promise.resolve(GONE), REFUSES])
+      await perform(START, { host: { prompt } });
+    expect(inputs.map((input) => input.type === "started" && input.answer.kind)).toEqual([
+      "unknown",
+      "gone",
+      "unknown",
+    ]);
+  });
+
+  test("a task that has ended meanwhile is not prompted", async () => {
+    await perform(START, { task: anEndedTask() });
+    expect(calls).toEqual([]);
+    expect(inputs).toMatchObject([{ type: "started", answer: { kind: "unknown" } }]);
+  });
+
+  test("a plugin that was disposed sends nothing and says nothing: the next one begins anew", async () => {
+    await perform(START, { disposed: true });
+    expect([calls, inputs]).toEqual([[], []]);
+  });
+});
+
+describe("abort", () => {
+  const ABORT: Extract<Effect, { type: "abort" }> = { type: "abort", taskID: CHILD, run: 1 };
+
+  test("ends the turn, and then reads what the child has left behind", async () => {
+    await perform(ABORT, { task: anEndedTask({ origin: "launched", status: "cancelled" }) });
+    expect(calls).toEqual([
+      ["abort", CHILD],
+      ["transcript", CHILD],
+    ]);
+    expect(inputs).toMatchObject([{ type: "looked", taskID: CHILD, run: 1 }]);
+  });
+
+  test("T14 one that fails is logged, and the transcript is read all the same", async () => {
+    for (const abort of [() => Promise.resolve(UNKNOWN), REFUSES]) await perform(ABORT, { host: { abort } });
+    expect(calls.filter((call) => Array.isArray(call) && call[0] === "log")).toHaveLength(2);
+    expect(inputs.map(({ type }) => type)).toEqual(["looked", "looked"]);
+  });
+
+  test("of a session that is gone it is no failure", async () => {
+    await perform(ABORT, { host: { abort: () => Promise.resolve(GONE) } });
+    expect(calls).toEqual([["transcript", CHILD]]);
+  });
+
+  test("a plugin that was disposed meanwhile reads nothing", async () => {
+    await perform(ABORT, { disposed: true });
+    expect(calls).toEqual([["abort", CHILD]]);
+    expect(inputs).toEqual([]);
+  });
+});
+
+describe("send to a task", () => {
+  const REPORT = { type: "send", rootID: ROOT, prompt: { ...PROMPT, sessionID: CHILD } } as const;
+
+  test("goes to one that lives", async () => {
+    await perform(REPORT);
+    expect(calls).toEqual([["prompt", REPORT.prompt]]);
+    expect(inputs).toMatchObject([{ type: "sent", rootID: ROOT, sessionID: CHILD, answer: known(undefined) }]);
+  });
+
+  test("one that has ended meanwhile is not woken: somebody above is told", async () => {
+    await perform(REPORT, { task: anEndedTask() });
+    expect([calls, inputs]).toEqual([[], []]);
+  });
+});
+
 describe("verify", () => {
   const VERIFY: Effect = { type: "verify", rootID: ROOT, sessionID: ROOT, message: aMessage() };
 

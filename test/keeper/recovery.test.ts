@@ -1,0 +1,162 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { Recovery } from "../../src/keeper/recovery.ts";
+import type { RootKeeper } from "../../src/keeper/root-keeper.ts";
+import { type StoredRoot, stub } from "../../src/keeper/stored-root.ts";
+import { BackgroundTaskManager } from "../../src/tasks/background-task-manager.ts";
+import type { Task } from "../../src/tasks/task.ts";
+import type { TaskEffect } from "../../src/tasks/task-event.ts";
+import {
+  aMissingTask,
+  anEndedTask,
+  aQueuedTask,
+  aTask,
+  CHILD,
+  delivered,
+  OURS,
+  ROOT,
+  T0,
+  TIMING,
+  VOICE,
+} from "../support/builders.ts";
+
+const LAUNCHED = { origin: "launched", launch: { voice: VOICE, unstable: false }, runner: "before" } as const;
+const RUN = { number: 1, startedAt: T0, promptID: "msg_1", attempt: 1 };
+
+let effects: TaskEffect[];
+let opened: { rootID: string; awake: boolean }[];
+let manager: BackgroundTaskManager;
+let recovery: Recovery;
+
+beforeEach(() => {
+  effects = [];
+  opened = [];
+  manager = new BackgroundTaskManager({
+    now: () => T0,
+    timing: TIMING,
+    runner: "me",
+    adopts: true,
+    onChange: () => undefined,
+    onEffect: (effect) => effects.push(effect),
+  });
+  const open = (rootID: string) =>
+    ({ restore: (_stored: StoredRoot, awake: boolean) => opened.push({ rootID, awake }) }) as unknown as RootKeeper;
+  recovery = new Recovery({ manager, runner: "me", open });
+});
+
+function stored(...tasks: readonly Task[]): StoredRoot {
+  const owner = { host: "h", pid: 2, processStartedAt: 1, instance: "before" };
+  // As the host gives it back.
+  const books: StoredRoot = { version: 1, self: ROOT, owner, claim: 1, revision: 1, tasks: tasks.map(stub) };
+  return JSON.parse(JSON.stringify(books)) as StoredRoot;
+}
+
+function restore(tasks: readonly Task[], elsewhere: readonly string[] = []): void {
+  recovery.restored({ type: "restored", stored: stored(...tasks), awake: true, elsewhere });
+}
+
+describe("after a restart", () => {
+  test("one that waited for a slot waits again, and is ours", () => {
+    restore([aQueuedTask({ ...LAUNCHED, waits: { for: "slot", prompt: "do it" } })]);
+    expect(manager.get(CHILD)).toMatchObject({ status: "queued", waits: { for: "slot" }, runner: "me" });
+    expect(manager.waiting().map(({ id }) => id)).toEqual([CHILD]);
+    expect(effects).toEqual([]);
+  });
+
+  test("one whose prompt was on its way waits, too: its transcript is read before it is sent", () => {
+    restore([aQueuedTask({ ...LAUNCHED, run: RUN, waits: { for: "turn", prompt: "do it", until: T0 } })]);
+    expect(manager.get(CHILD)).toMatchObject({ status: "queued", waits: { for: "slot" } });
+    manager.dispatch(CHILD, { type: "admitted" });
+    expect(effects).toMatchObject([{ type: "start", promptID: "msg_1", mayBeThere: true, prompt: undefined }]);
+  });
+
+  test.each([
+    ["worked", aTask({ ...LAUNCHED, run: RUN })],
+    ["was missing", aMissingTask({ ...LAUNCHED, run: RUN })],
+    ["had been made by somebody else", aQueuedTask({ origin: "adopted", runner: "before" })],
+  ])("one that %s is doubted, and looked at at once", (_name, task) => {
+    restore([task]);
+    expect(manager.get(CHILD)).toMatchObject({ status: "missing", doubt: "restart", lookAt: T0, runner: "me" });
+  });
+
+  test("one that had ended untold is read again before anybody is told: the store holds no text", () => {
+    restore([anEndedTask({ ...LAUNCHED, delivery: OURS })]);
+    expect(manager.get(CHILD)).toMatchObject({ status: "completed", delivery: { state: "pending", teller: "host" } });
+    expect(effects).toMatchObject([{ type: "look", taskID: CHILD, scope: "transcript" }]);
+  });
+
+  test("one that had been told stays told", () => {
+    restore([anEndedTask({ ...LAUNCHED, delivery: delivered() })]);
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "delivered" } });
+    expect(effects).toEqual([]);
+  });
+
+  test("the books of its root are opened, asleep or awake", () => {
+    restore([]);
+    expect(opened).toEqual([{ rootID: ROOT, awake: true }]);
+  });
+
+  test("nested tasks find their root, although the host has published nothing yet", () => {
+    restore([aTask({ ...LAUNCHED, run: RUN }), aTask({ ...LAUNCHED, id: "ses_nested", parentID: CHILD, run: RUN })]);
+    expect(manager.tree.rootOf("ses_nested")).toBe(ROOT);
+  });
+});
+
+describe("what another living process runs", () => {
+  const works = aTask({ ...LAUNCHED, run: RUN });
+
+  test("is only watched, and read again by and by", () => {
+    restore([works], [CHILD]);
+    expect(manager.get(CHILD)).toMatchObject({ status: "running", observed: { kind: "elsewhere" }, runner: "before" });
+    manager.tick();
+    expect(effects).toEqual([{ type: "reread", rootID: ROOT }]);
+  });
+
+  test("takes none of our slots, neither one that works nor one that waits", () => {
+    restore([works, aQueuedTask({ ...LAUNCHED, id: "ses_waits", waits: { for: "slot" } })], [CHILD, "ses_waits"]);
+    expect(manager.seated()).toEqual([]);
+    expect(manager.waiting()).toEqual([]);
+    expect(manager.get("ses_waits")).toMatchObject({ status: "queued" });
+  });
+
+  test("has ended there: it has ended here, too", () => {
+    restore([works], [CHILD]);
+    const ended = anEndedTask({ ...LAUNCHED, run: RUN, delivery: delivered() });
+    recovery.reread({ type: "reread", stored: stored(ended), elsewhere: [CHILD] });
+    expect(manager.get(CHILD)).toMatchObject({ status: "completed", delivery: { state: "delivered" } });
+  });
+
+  test("is ours as soon as that process is gone", () => {
+    restore([works], [CHILD]);
+    recovery.reread({ type: "reread", stored: stored(works), elsewhere: [] });
+    expect(manager.get(CHILD)).toMatchObject({ status: "missing", doubt: "restart", runner: "me" });
+  });
+
+  test("M9 what we run ourselves is never changed by what is stored", () => {
+    manager.restore([aTask({ ...LAUNCHED, run: RUN, runner: "me" })]);
+    const before = manager.get(CHILD);
+    recovery.reread({ type: "reread", stored: stored(anEndedTask({ ...LAUNCHED, run: RUN })), elsewhere: [] });
+    expect(manager.get(CHILD)).toBe(before as Task);
+  });
+});
+
+describe("what the host had told before it was killed", () => {
+  const told = { taskID: CHILD, ended: "completed", text: "the result" } as const;
+
+  test("is told, and read if somebody has answered since", () => {
+    restore([aTask({ origin: "background", runner: "before" })]);
+    const before = { type: "told-before", told, messageID: "msg_8", run: 1 } as const;
+    recovery.toldBefore({ ...before, answered: false });
+    expect(manager.get(CHILD)).toMatchObject({
+      status: "completed",
+      delivery: { state: "delivered", messageID: "msg_8" },
+    });
+    recovery.toldBefore({ ...before, answered: true });
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+
+  test("about an earlier run says nothing of this one", () => {
+    restore([aTask({ origin: "background", runner: "before", run: { number: 2, startedAt: T0 } })]);
+    recovery.toldBefore({ type: "told-before", told, messageID: "msg_8", run: 1, answered: true });
+    expect(manager.get(CHILD)).toMatchObject({ status: "missing" });
+  });
+});
