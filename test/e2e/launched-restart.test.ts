@@ -119,7 +119,7 @@ describe("launched tasks, killed with SIGKILL and started again with resume_on_s
       expect(task).toMatchObject({ status: "lost", run: { number: 2 }, outcome });
       expect(await promptsOf(task?.id)).toEqual(["working: do your part", "working: once more"]);
       expect(await toldTimes(play, "working result 1")).toBe(1);
-      expect(await toldTimes(play, `"working" (${task?.id}): LOST`)).toBe(1);
+      expect(await toldTimes(play, `"working" (${task?.id}) (run 2): LOST`)).toBe(1);
     });
 
     test("one whose stored prompt somebody has damaged fails with the reason, and the one behind it starts (S3)", async () => {
