@@ -15,6 +15,7 @@ import {
   type MissingTask,
   QUIET_START_MS,
   type QueuedTask,
+  RESEND_AFTER_MS,
   type RunningTask,
   SILENCE_MS,
   STORED_WITHIN_MS,
@@ -68,7 +69,8 @@ function hasNotBegun(task: LiveTask, { reading, shown }: Look): boolean {
 
 /** After a restart it waits its turn like any other: its session may sleep, and others may have the slots. */
 function startedAgain(task: MissingTask, now: number): Transition {
-  if (task.doubt !== "restart") return notStarted(task, undefined, now);
+  const isSpent = (task.run.attempt ?? 0) > RESEND_AFTER_MS.length;
+  if (task.doubt !== "restart" || isSpent) return notStarted(task, undefined, now);
   return only({ ...base(task), status: "queued", waits: { for: "slot" } });
 }
 

@@ -604,6 +604,9 @@ test("a prompt of ours whose turn had not begun before a restart waits for a slo
   const task = aMissingTask({ origin: "launched", doubt: "restart", run });
   const look = aLook({ kind: "unfinished", begun: false, text: "" });
   expect(next(task, { type: "looked", run: 1, look })).toMatchObject({ status: "queued", waits: { for: "slot" } });
+  // A later message of the user's may stand behind it for ever: after four attempts it has failed.
+  const spent = { ...task, run: { ...run, attempt: 4 } };
+  expect(next(spent, { type: "looked", run: 1, look })).toMatchObject({ status: "failed" });
 });
 
 describe("delivery", () => {
