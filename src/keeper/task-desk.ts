@@ -1,6 +1,6 @@
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../tasks/slots.ts";
-import { isLive, isUntold, type Task } from "../tasks/task.ts";
+import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import type { Input } from "./messages.ts";
 
 export interface TaskDeskContext {
@@ -41,7 +41,7 @@ export class TaskDesk {
     const { launch, messageID, promptID, prompt } = run;
     const before = this.context.manager.get(taskID);
     // Before the next run begins: a record holds one outcome.
-    if (messageID !== undefined && before !== undefined && isUntold(before))
+    if (messageID !== undefined && before !== undefined && isOpen(before))
       this.read({ type: "read", rootID, taskID, run: before.run.number, sessionID: callerID, messageID });
     this.context.manager.dispatch(taskID, { type: "resume", launch, promptID, prompt, runner: this.context.runner });
   }
@@ -106,6 +106,11 @@ export class TaskDesk {
       concurrency,
     );
   }
+}
+
+/** Nobody has its outcome yet, whoever may still tell it. */
+function isOpen(task: Task): boolean {
+  return isEnded(task) && (task.delivery.state === "pending" || task.delivery.state === "undelivered");
 }
 
 const NO_PLACES: ReadonlyMap<string, number> = new Map();

@@ -225,19 +225,32 @@ describe("launches that were stopped", () => {
   });
 });
 
-test("a resume hands over what nobody was told before the next run begins: a record holds one outcome", () => {
-  manager.restore([anEndedTask({ id: "ses_a", origin: "launched", runner: "me" })]);
-  changes = [];
-  const launch = { voice: VOICE, unstable: false };
-  const resume = { taskID: "ses_a", callerID: ROOT, messageID: "msg_call", promptID: "msg_9", prompt: "more" } as const;
-  desk.resumed({ type: "resume", rootID: ROOT, ...resume, launch, requestedAt: now + 1 });
-  const [first, last] = [changes[0]?.after, changes.at(-1)?.after];
-  expect(first).toMatchObject({
-    run: { number: 1 },
-    delivery: { state: "delivered", messageID: "msg_call", byTurn: true },
-  });
-  expect(last).toMatchObject({ status: "queued", run: { number: 2 } });
-});
+test.each([
+  { state: "pending", teller: "goalkeeper" },
+  { state: "pending", teller: "host", until: T0 + 2_000 },
+  { state: "undelivered", at: T0, reason: "gone" },
+] as const)(
+  "a resume hands over what nobody was told before the next run begins: a record holds one outcome (%#)",
+  (delivery) => {
+    manager.restore([anEndedTask({ id: "ses_a", origin: "launched", runner: "me", delivery })]);
+    changes = [];
+    const launch = { voice: VOICE, unstable: false };
+    const resume = {
+      taskID: "ses_a",
+      callerID: ROOT,
+      messageID: "msg_call",
+      promptID: "msg_9",
+      prompt: "more",
+    } as const;
+    desk.resumed({ type: "resume", rootID: ROOT, ...resume, launch, requestedAt: now + 1 });
+    const [first, last] = [changes[0]?.after, changes.at(-1)?.after];
+    expect(first).toMatchObject({
+      run: { number: 1 },
+      delivery: { state: "delivered", messageID: "msg_call", byTurn: true },
+    });
+    expect(last).toMatchObject({ status: "queued", run: { number: 2 } });
+  },
+);
 
 test("a tool result that tells an outcome is its delivery, until the turn that has it ends", () => {
   launch("ses_a");
