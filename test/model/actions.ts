@@ -16,16 +16,25 @@ type RootAction =
   | "fork"
   | "delete-root";
 
+/** What models do with tasks of ours. `model`: which one is wished for, if any. */
+type TaskAction =
+  | { readonly do: "launch" | "again"; readonly pick: number; readonly model: number }
+  | { readonly do: "cancel" | "cancel-all" | "read" | "tool"; readonly pick: number }
+  | { readonly do: "wait"; readonly pick: number; readonly ms: number };
+
 /** One thing that happens. `pick` chooses among what there is then; what is not possible then does nothing. */
 export type Action =
   | { readonly do: "advance"; readonly ms: number }
   | { readonly do: "task"; readonly background: boolean; readonly pick: number }
   | { readonly do: "adopt"; readonly pick: number }
   | {
-      readonly do: "finish" | "fail" | "abort" | "delete" | "type" | "resume" | "promote" | "ask" | "answer" | "reject";
+      readonly do: ChildAction;
       readonly pick: number;
     }
   | { readonly do: RootAction }
+  | TaskAction
+  /** How long some other plugin's hook holds back each prompt. */
+  | { readonly do: "hook"; readonly ms: number }
   | { readonly do: "set" | "pause" | "go-on" | "clear" | "complete" }
   | { readonly do: "kill" | "reload"; readonly awake: boolean }
   | { readonly do: "disturb"; readonly type: HostEvent["type"]; readonly how: Disturbance }
@@ -36,9 +45,8 @@ export type Action =
 const pick = fc.nat(7);
 const plain = <T extends Action["do"]>(...names: T[]) =>
   fc.constantFrom(...names).map((name) => ({ do: name }) as Action);
-const picking = (
-  ...names: ("finish" | "fail" | "abort" | "delete" | "type" | "resume" | "promote" | "ask" | "answer" | "reject")[]
-) => fc.record({ do: fc.constantFrom(...names), pick }) as fc.Arbitrary<Action>;
+type ChildAction = "finish" | "fail" | "abort" | "delete" | "type" | "resume" | "promote" | "ask" | "answer" | "reject";
+const picking = (...names: ChildAction[]) => fc.record({ do: fc.constantFrom(...names), pick }) as fc.Arbitrary<Action>;
 
 const EVENTS = [
   "session-seen",
@@ -54,7 +62,17 @@ const EVENTS = [
   "ask-opened",
   "ask-closed",
 ] as const;
-const CALLS = ["statuses", "children", "transcript", "prompt", "writeMetadata"] as const;
+const CALLS = [
+  "statuses",
+  "children",
+  "transcript",
+  "prompt",
+  "writeMetadata",
+  "createChild",
+  "abort",
+  "agents",
+  "session",
+] as const;
 
 const advance = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(1, 3, 5, 10, 20, 50, 100) },
@@ -86,6 +104,23 @@ const life: fc.WeightedArbitrary<Action>[] = [
   { weight: 4, arbitrary: plain("set", "set", "pause", "go-on", "go-on", "clear", "complete") },
 ];
 
+const launching: fc.WeightedArbitrary<Action>[] = [
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant("launch" as const), pick, model: fc.constantFrom(0, 0, 0, 1, 2) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("again" as const), pick, model: fc.constantFrom(0, 0, 1) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constantFrom("cancel" as const, "cancel-all" as const, "read" as const), pick }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("tool" as const), pick }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("wait" as const), pick, ms: fc.constantFrom(50, 3_000, 100_000) }),
+  },
+];
+
 const trouble: fc.WeightedArbitrary<Action>[] = [
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("kill" as const, "reload" as const), awake: fc.boolean() }) },
   {
@@ -99,9 +134,10 @@ const trouble: fc.WeightedArbitrary<Action>[] = [
     arbitrary: fc.record({
       do: fc.constant("fault" as const),
       call: fc.constantFrom(...CALLS),
-      fault: fc.constantFrom<Fault>("right", "right", "unknown", { lateMs: 3_000 }),
+      fault: fc.constantFrom<Fault>("right", "right", "unknown", "answer-lost", { lateMs: 3_000 }),
     }),
   },
+  { weight: 1, arbitrary: fc.constantFrom(0, 0, 500, 3_000).map((ms) => ({ do: "hook", ms }) as Action) },
   {
     weight: 1,
     arbitrary: fc
@@ -111,9 +147,7 @@ const trouble: fc.WeightedArbitrary<Action>[] = [
 ];
 
 /** What a truthful host can do to us: nothing is said that is not so, but much is said twice, late or not at all. */
-export const honest: fc.Arbitrary<Action> = fc.oneof(
-  ...life,
-  ...trouble,
+const misheard: fc.WeightedArbitrary<Action>[] = [
   {
     weight: 2,
     arbitrary: fc.record({
@@ -135,11 +169,25 @@ export const honest: fc.Arbitrary<Action> = fc.oneof(
       how: fc.constant<Disturbance>("drop"),
     }),
   },
+];
+
+export const honest: fc.Arbitrary<Action> = fc.oneof(...life, ...launching, ...trouble, ...misheard);
+
+/** The same, mostly about tasks that we launch. */
+export const launches: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 14, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
+  ...launching.map(({ weight, arbitrary }) => ({ weight: 2 * weight, arbitrary })),
+  { weight: 8, arbitrary: picking("finish", "finish", "finish", "fail", "abort", "delete") },
+  { weight: 1, arbitrary: picking("type", "ask", "answer", "reject") },
+  { weight: 4, arbitrary: plain("root-finish", "root-finish", "root-fail", "root-abort", "say", "say", "go-on") },
+  ...trouble,
+  ...misheard,
 );
 
 /** Everything at once: empty answers, events that are dropped or overtaken, forks, deleted roots. */
 export const chaos: fc.Arbitrary<Action> = fc.oneof(
   ...life,
+  ...launching,
   ...trouble,
   { weight: 1, arbitrary: plain("fork", "delete-root") },
   {
@@ -197,7 +245,7 @@ export async function act(world: World, action: Action): Promise<void> {
     case "finish":
     case "fail": {
       const id = choose(
-        below.filter((child) => host.hasTurn(child) && !host.isHeldByTask(child)),
+        below.filter((child) => host.hasTurn(child) && !host.isHeldByTask(child) && !world.tools.holds(child)),
         action.pick,
       );
       if (id === undefined) break;
@@ -212,20 +260,23 @@ export async function act(world: World, action: Action): Promise<void> {
         below.filter((child) => host.hasTurn(child)),
         action.pick,
       );
-      if (id !== undefined) host.userAborts(id);
+      if (id !== undefined) {
+        world.ledger.intends(host.below(id));
+        host.userAborts(id);
+      }
       if (world.book.judgesOwed) await world.clock.advance(10);
       break;
     }
     case "delete": {
       const id = choose(below, action.pick);
-      if (id !== undefined) host.deleteSession(id);
+      if (id !== undefined) world.deleteSession(id);
       break;
     }
     case "type": {
       const isBetween = (child: string) =>
         world.book.hasJustEnded(child) || (host.isActive(child) && !host.hasTurn(child));
       const id = choose(
-        below.filter((child) => !world.book.judgesOwed || !isBetween(child)),
+        below.filter((child) => !world.book.judgesOwed || !(isBetween(child) || world.ledger.isStarting(child))),
         action.pick,
       );
       if (id !== undefined) host.userSays(id, "typed by hand");
@@ -233,7 +284,8 @@ export async function act(world: World, action: Action): Promise<void> {
     }
     case "resume": {
       const id = choose(
-        below.filter((child) => !host.isActive(child) && host.parentHasTurn(child)),
+        // Not one whose prompt is still on its way: nobody does that.
+        below.filter((child) => !host.isActive(child) && !world.ledger.isLive(child) && host.parentHasTurn(child)),
         action.pick,
       );
       if (id !== undefined) host.resumeTask(id, { background: action.pick % 2 === 0 });
@@ -259,6 +311,11 @@ export async function act(world: World, action: Action): Promise<void> {
         action.pick,
       );
       const askID = id === undefined ? undefined : host.openAsks(id)[0];
+      // Rejected while the provider is asked again, it looks like an abort.
+      if (id !== undefined && action.do === "reject") {
+        world.ledger.intends(host.below(id));
+        if (id === root) world.ledger.stops(root);
+      }
       if (id !== undefined && askID !== undefined) host.closeAsk(id, askID, action.do === "reject");
       break;
     }
@@ -287,10 +344,24 @@ export async function act(world: World, action: Action): Promise<void> {
       world.disturb(action.type, action.type.startsWith("ask-") ? "duplicate" : action.how);
       break;
     case "fault":
+      if (action.call === "abort" && action.fault !== "right") world.ledger.faulted();
+      else if (action.call === "abort") world.ledger.trusted();
       host.faults[action.call] = action.fault;
       break;
     case "fate":
       host.fates.push(action.fate);
+      break;
+    case "hook":
+      host.chatMessageMs = action.ms;
+      break;
+    case "launch":
+    case "again":
+    case "cancel":
+    case "cancel-all":
+    case "read":
+    case "wait":
+    case "tool":
+      actOnTasks(world, action, root);
       break;
     case "tells":
       host.hostTellsAfterMs = action.after;
@@ -307,10 +378,10 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
   const { host } = world;
   switch (what) {
     case "root-finish":
-      if (!host.isHeldByTask(root)) host.finishTurn(root);
+      if (!host.isHeldByTask(root) && !world.tools.holds(root)) host.finishTurn(root);
       return;
     case "root-fail":
-      if (!host.isHeldByTask(root)) host.failTurn(root);
+      if (!host.isHeldByTask(root) && !world.tools.holds(root)) host.failTurn(root);
       return;
     case "root-retry":
       return host.retryTurn(root, 3_000);
@@ -318,6 +389,8 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
       return host.toolCall(root);
     case "root-abort":
       world.book.aborted(root);
+      if (world.config.cancelOnInterrupt) world.ledger.intends(host.below(root));
+      if (world.config.cancelOnInterrupt) world.ledger.stops(root);
       return host.userAborts(root);
     case "root-ask":
       if (host.hasTurn(root)) host.openAsk(root);
@@ -333,6 +406,46 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
       host.fork(root);
       return;
     case "delete-root":
-      return host.deleteSession(root);
+      return world.deleteSession(root);
   }
+}
+
+/** Models that may be wished for; two of them are of one provider. */
+const MODELS = [undefined, { providerID: "acme", modelID: "small" }, { providerID: "acme", modelID: "big" }] as const;
+
+/** A model calls a tool of ours, in a turn; in chaos also the author of a plugin, at any time. */
+function actOnTasks(world: World, action: TaskAction, root: string | undefined): void {
+  const { host, keeper, tools } = world;
+  if (root === undefined) return;
+  const choose = (candidates: readonly string[]) => candidates[action.pick % Math.max(1, candidates.length)];
+  const below = host.below(root);
+  const callers = [root, root, root, ...below].filter((id) => host.hasTurn(id) || !world.book.judgesOwed);
+  const caller = choose(callers);
+  if (action.do === "tool") return toggleTool(world, choose(below.filter((id) => host.hasTurn(id))));
+  if (caller === undefined) return;
+  if (action.do === "launch") return tools.launch(caller, MODELS[action.model]);
+  if (action.do === "cancel-all") return tools.cancelAll(caller);
+  // Of tasks that it has made itself, or of any below it.
+  const own = host.below(caller).filter((id) => keeper.manager.get(id)?.origin === "launched");
+  const taskID = choose(own.toReversed());
+  if (action.do === "again") {
+    const isAtRest = (id: string) => !host.isActive(id) && host.messages(id).at(-1)?.role !== "user";
+    const ended = below.filter((id) => isAtRest(id) && !host.ancestors(caller).includes(id) && id !== caller);
+    const resumed = choose(ended);
+    if (resumed !== undefined) tools.resume(resumed, caller, MODELS[action.model]);
+    return;
+  }
+  if (taskID === undefined) return;
+  if (action.do === "cancel") return tools.cancel(taskID, caller);
+  if (action.do === "wait") return tools.wait(taskID, caller, action.ms);
+  return tools.read(taskID, caller);
+}
+
+/** A tool of the child's own begins, or ends. */
+function toggleTool(world: World, id: string | undefined): void {
+  if (id === undefined) return;
+  const answer = world.host.messages(id).findLast(({ role }) => role === "assistant");
+  const running = [...(answer?.calls ?? [])].find(([, { tool, state }]) => tool === "bash" && state === "running");
+  if (running === undefined) world.host.beginTool(id);
+  else world.host.endTool(id, running[0]);
 }

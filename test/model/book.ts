@@ -2,7 +2,7 @@ import { readFrame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
 import type { Observation } from "../../src/keeper/messages.ts";
-import { isEnded, isLive } from "../../src/tasks/task.ts";
+import { isEnded, isLive, isWaiting } from "../../src/tasks/task.ts";
 import type { World } from "./world.ts";
 
 interface Child {
@@ -14,6 +14,8 @@ interface Child {
   ended?: { readonly at: number; readonly aborted: boolean; readonly overdue: boolean };
   told: boolean;
   readonly reachable: boolean;
+  /** Launched, and its prompt was not sent yet: it holds the gate although nothing of it works. */
+  readonly queued?: boolean;
 }
 
 interface Report {
@@ -72,6 +74,8 @@ export class Book {
   private readonly runs = new Map<string, number>();
   private readonly asks = new Map<string, Set<string>>();
   private readonly rootsHeardBusy = new Set<string>();
+  /** Who holds which record, in this life. */
+  private readonly attachments = new Map<string, number>();
   /** Tasks that may be told twice, because nobody could know that they had been told. */
   readonly excused = new Set<string>();
 
@@ -126,6 +130,13 @@ export class Book {
     root.asleep = false;
   }
 
+  /** Nothing is kept of a root, not even that it was asleep or quiet. */
+  forgotten(rootID: string): void {
+    this.woken(rootID);
+    if (this.world.keeper.goal(rootID) !== undefined || this.world.keeper.tasks(rootID).length > 0)
+      this.breach("I5", `${rootID} is forgotten and holds something`);
+  }
+
   aborted(rootID: string): void {
     this.root(rootID).abortedAt = this.now;
   }
@@ -136,13 +147,19 @@ export class Book {
     }
     this.children.clear();
     this.seen.clear();
+    this.attachments.clear();
     for (const { self, tasks } of this.world.storedRoots())
       for (const id of [self, ...tasks.map((task) => task.id)]) this.seen.add(id);
+    for (const { id } of this.world.storedRoots().flatMap((stored) => stored.tasks.filter(isWaiting))) {
+      if (this.world.ledger.isQueued(id)) this.queued(id);
+    }
     this.asks.clear();
     this.rootsHeardBusy.clear();
     for (const [rootID, root] of this.roots) {
       root.quiet = false;
-      root.asleep = !awake && this.world.host.exists(rootID) && this.world.stored(rootID) !== undefined;
+      // One whose books hold nothing is forgotten at once.
+      const stored = this.world.host.exists(rootID) ? this.world.stored(rootID) : undefined;
+      root.asleep = !awake && stored !== undefined && (stored.goal !== undefined || stored.tasks.length > 0);
       root.abortedAt = undefined;
       root.unanswered = undefined;
       root.reports = [];
@@ -185,7 +202,9 @@ export class Book {
         return;
       case "session-error":
         if (event.error.name === "MessageAbortedError" && !isRoot) this.childEnded(sessionID, true);
-        if (event.error.name === "MessageAbortedError" && isRoot) this.root(sessionID).quiet = true;
+        // Of a root without books nothing is remembered.
+        if (event.error.name === "MessageAbortedError" && isRoot && this.world.keeper.root(sessionID) !== undefined)
+          this.root(sessionID).quiet = true;
         return;
       case "session-deleted":
         this.children.delete(sessionID);
@@ -217,7 +236,41 @@ export class Book {
     }
   }
 
+  /** A task was launched or resumed, and waits for a slot. */
+  queued(id: string): void {
+    const knownAt = this.worked.get(id) ?? this.now;
+    const fresh = { native: false, background: false, told: false, reachable: true, queued: true };
+    this.children.set(id, { ...fresh, knownAt });
+    this.settled.delete(id);
+  }
+
+  /** Its prompt is sent for the first time in this life: if it waited for that, its clocks start now. */
+  started(id: string): void {
+    const child = this.children.get(id);
+    if (child?.queued !== true) return;
+    this.worked.delete(id);
+    this.children.set(id, { ...child, queued: false, knownAt: this.now });
+  }
+
+  /** It was cancelled, or given up: whatever the host still shows of its turn holds nothing. */
+  endedByUs(id: string): void {
+    const child = this.children.get(id);
+    if (child === undefined) return;
+    this.children.set(id, { ...child, queued: false, ended: { at: this.now, aborted: true, overdue: true } });
+  }
+
+  /** How often anything of it has ended. */
+  endsOf(id: string): number {
+    return this.runs.get(id) ?? 0;
+  }
+
+  /** Records that somebody still holds in this life. */
+  attachmentsLeft(): number {
+    return [...this.attachments.values()].filter((count) => count !== 0).length;
+  }
+
   private began(id: string, how: { native: boolean; background: boolean }): void {
+    if (!how.native && this.world.ledger.isWindingDown(id)) return;
     const known = this.children.get(id);
     if (known !== undefined && known.ended === undefined) {
       // What looked adopted at first may turn out to be the Task tool's, or be promoted.
@@ -343,7 +396,7 @@ export class Book {
       if (this.hasOpenAsk(id)) owed.push(`${id} has an open ask`);
       if (child === undefined || !child.reachable) continue;
       if (child.ended === undefined) {
-        if (!host.isActive(id)) continue;
+        if (!host.isActive(id) && child.queued !== true) continue;
         const since = this.heldSince(root, id, child);
         const ceiling = config.gate.maxTaskBlockMs;
         if (ceiling === 0 || this.now < since + ceiling) owed.push(`${id} works since ${child.knownAt}`);
@@ -383,7 +436,7 @@ export class Book {
       for (const message of this.world.host.messages(rootID)) {
         for (const { text } of message.parts.values()) {
           for (const match of text.matchAll(
-            /^- ".*" \((ses_\w+)\): (?:completed(?!, reported)|failed:|cancelled(?!, reported)|LOST)/gm,
+            /^- ".*" \((ses_\w+)\)(?: \(run \d+\))?: (?:completed(?!, reported)|failed:|cancelled(?!, reported)|LOST)/gm,
           ))
             count(match[1]);
           count(/^<task id="(ses_\w+)" state="(?:completed|error)">/.exec(text)?.[1]);
@@ -404,7 +457,11 @@ export class Book {
   }
 
   observed(observation: Observation): void {
-    if (observation.type === "input" && observation.input.type === "restored") return;
+    if (observation.type === "input" && observation.input.type === "attached") {
+      const { taskID, by, attached } = observation.input;
+      const key = `${taskID} ${by}`;
+      this.attachments.set(key, (this.attachments.get(key) ?? 0) + (attached ? 1 : -1));
+    }
     if (observation.type !== "task") return;
     const { before, after, event } = observation.change;
     // After the query window the same child may begin again, with a record of its own.

@@ -1,7 +1,7 @@
 import { decide } from "../../src/goals/gate.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Observation } from "../../src/keeper/messages.ts";
-import { isEnded } from "../../src/tasks/task.ts";
+import { isEnded, isLive } from "../../src/tasks/task.ts";
 import { idsOf, type Life, ownerOf, type World } from "./world.ts";
 
 /** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of properties.test.ts. */
@@ -26,6 +26,40 @@ export function judgeDecision(world: World): void {
     };
     const second = JSON.stringify(decide(copy.goal, copy.root, copy.tasks, now, world.config.gate));
     if (first !== second) world.book.breaches.push(`I6: ${first} and of a copy ${second}`);
+  }
+}
+
+/** L5: with a truthful host and time alone, everything that we launched comes to an end. */
+export async function judgeLaunched(world: World): Promise<void> {
+  const { host, clock, ledger } = world;
+  world.calm();
+  world.rootTurnMs = 50;
+  endTools(world);
+  // Slot by slot, and each of them silent to the last.
+  const { staleMs } = world.config.timing;
+  const most = host.rootIDs().flatMap((id) => world.keeper.tasks(id)).length;
+  for (let wave = 0; wave <= most + 2 && isAnyLive(world); wave++) {
+    await clock.advance(2 * staleMs);
+    endTools(world);
+    ledger.judgeEnds();
+  }
+  ledger.judgeAllEnded();
+}
+
+function isAnyLive({ host, keeper }: World): boolean {
+  const isOurs = (rootID: string) => keeper.root(rootID)?.presence.kind !== "asleep";
+  return host
+    .rootIDs()
+    .filter(isOurs)
+    .some((rootID) => keeper.tasks(rootID).some((task) => task.origin === "launched" && isLive(task)));
+}
+
+/** A tool may work for ever, and its task with it. */
+function endTools({ host }: World): void {
+  for (const sessionID of host.rootIDs().flatMap((id) => [...host.below(id)])) {
+    const answer = host.messages(sessionID).findLast(({ role }) => role === "assistant");
+    for (const [callID, { tool, state }] of answer?.calls ?? [])
+      if (tool === "bash" && state === "running") host.endTool(sessionID, callID);
   }
 }
 
@@ -90,6 +124,7 @@ export async function judgeEnd(world: World): Promise<void> {
       if (!host.isHeldByTask(id)) host.finishTurn(id);
     }
     await clock.advance(2_000);
+    world.ledger.judgeEnds();
   }
   for (const rootID of host.rootIDs()) host.userSays(rootID, "the end");
   await clock.advance(100_000);
@@ -101,11 +136,14 @@ export async function judgeEnd(world: World): Promise<void> {
     world.goal(rootID, { type: "clear" });
   }
   book.judgeMentions();
+  world.ledger.judgeTold();
   await clock.advance(300_000);
   const { sizes } = keeper;
-  const left = Object.entries(sizes).filter(([, size]) => size !== 0 && size !== false);
+  const { manager } = keeper;
+  const all = { ...sizes, waiting: manager.waiting().length, seated: manager.seated().length, calls: world.tools.size };
+  const left = Object.entries(all).filter(([, size]) => size !== 0 && size !== false);
   if (left.length > 0 || clock.pending() > 0) {
-    book.breaches.push(`I5: left are ${JSON.stringify(sizes)} and ${clock.pending()} timers`);
+    book.breaches.push(`I5: left are ${JSON.stringify(all)} and ${clock.pending()} timers`);
   }
 }
 

@@ -6,11 +6,15 @@ import { performer } from "../../src/keeper/effects.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Input, Observation, Saved } from "../../src/keeper/messages.ts";
 import type { Owner, StoredRoot } from "../../src/keeper/stored-root.ts";
+import { TaskManager } from "../../src/library/task-manager.ts";
+import { Launcher } from "../../src/tasks/launcher.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
 import { SimulatedHost } from "../../src/testing/simulated-host.ts";
 import { Book } from "./book.ts";
+import { Ledger, TASK_KEY } from "./ledger.ts";
+import { Tools } from "./tools.ts";
 
 export const CONFIG: KeeperConfig = {
   timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000, staleMs: 600_000 },
@@ -23,14 +27,14 @@ export const CONFIG: KeeperConfig = {
   hasReadTool: true,
 };
 
-/** Where a child's own session keeps the prompt that it was made with. */
-export const TASK_KEY = "goalkeeper_task";
-
 export interface WorldOptions {
   readonly config?: KeeperConfig;
   /** How long the root's turns take; undefined: until a test ends them. */
   readonly rootTurnMs?: number | undefined;
 }
+
+/** Launched tasks are nested no deeper. */
+export const MAX_DEPTH = 3;
 
 /** What one keeper was told and what it did, for the replay. */
 export interface Life {
@@ -56,10 +60,14 @@ export class World {
   readonly host: SimulatedHost;
   readonly lives: Life[] = [];
   readonly book: Book;
+  readonly ledger: Ledger;
+  readonly tools: Tools;
   readonly config: KeeperConfig;
   rootTurnMs: number | undefined;
   childTurnMs: number | undefined;
   keeper: Keeper;
+  /** Launches, reads and cancels; of the same life as {@link keeper}. */
+  tasks: TaskManager;
   private readonly disturbances = new Map<HostEvent["type"], Disturbance[]>();
 
   constructor(options: WorldOptions = {}) {
@@ -69,11 +77,14 @@ export class World {
       clock: this.clock,
       onEvent: (event) => this.hear(event),
       onChatMessage: (message) => this.chatMessage(message),
-      onDispose: () => this.keeper.dispose(),
+      onDispose: () => this.tasks.dispose(),
       turnMs: (sessionID) => (this.host.isRoot(sessionID) ? this.rootTurnMs : this.childTurnMs),
     });
     this.book = new Book(this);
+    this.ledger = new Ledger(this);
+    this.tools = new Tools(this);
     this.keeper = this.newKeeper();
+    this.tasks = this.newTasks();
   }
 
   get life(): Life {
@@ -109,8 +120,9 @@ export class World {
   // What happens to the process
 
   async killAndRestart(awake: boolean, downMs = 1_000): Promise<void> {
+    this.ledger.dying();
     this.host.kill();
-    this.keeper.dispose();
+    this.tasks.dispose();
     await this.clock.advance(downMs);
     await this.begin(awake);
   }
@@ -118,6 +130,7 @@ export class World {
   async reload(awake: boolean): Promise<void> {
     this.host.dispose();
     await this.clock.advance(50);
+    this.ledger.dying();
     await this.begin(awake);
   }
 
@@ -126,7 +139,9 @@ export class World {
     this.disturbances.clear();
     // A host that had told before it was killed, and a keeper that had not written it down yet.
     this.book.excuseAll();
+    this.tools.forget();
     this.keeper = this.newKeeper();
+    this.tasks = this.newTasks();
     this.book.restarted(awake);
     for (const stored of this.storedRoots()) {
       this.keeper.dispatch({ type: "restored", stored, awake, elsewhere: [] });
@@ -155,9 +170,17 @@ export class World {
     else queue.push(how);
   }
 
+  /** A session and all below it; what stands in their transcripts is counted before it is gone. */
+  deleteSession(sessionID: string): void {
+    this.ledger.deleting(sessionID);
+    this.host.deleteSession(sessionID);
+  }
+
   /** From now on the host is truthful and nothing gets lost. */
   calm(): void {
     this.disturbances.clear();
+    this.ledger.trusted();
+    this.host.chatMessageMs = 0;
     for (const call of Object.keys(this.host.faults)) delete this.host.faults[call as keyof typeof this.host.faults];
     this.host.fates.length = 0;
     this.host.hostTellsAfterMs = 3;
@@ -169,6 +192,7 @@ export class World {
   }
 
   private hear(event: HostEvent): void {
+    if (event.type === "session-idle") this.tools.turnOver(event.sessionID);
     // That a root is gone is never missed for good: its next prompt says so.
     const isVital = event.type === "session-deleted" && event.parentID === undefined;
     const how = isVital ? undefined : this.disturbances.get(event.type)?.shift();
@@ -199,6 +223,7 @@ export class World {
   private pass(event: HostEvent): void {
     if (event.type !== "session-seen") this.sign(event.sessionID);
     this.book.heard(event);
+    this.ledger.heard(event);
     this.keeper.dispatch({ type: "host", event });
   }
 
@@ -217,7 +242,7 @@ export class World {
     const instance = `instance-${this.lives.length + 1}`;
     const life: Life = { instance, inputs: [], observations: [] };
     this.lives.push(life);
-    const { clock, config, host } = this;
+    const { clock, config } = this;
     const keeper: Keeper = new Keeper({
       clock,
       config,
@@ -225,23 +250,65 @@ export class World {
       runner: instance,
       ids: idsOf(clock),
       adopts: true,
+      onForgotten: (rootID) => this.book.forgotten(rootID),
       perform: (effect) => perform(effect),
       observe: (observation) => {
         if (observation.type === "input") life.inputs.push({ at: clock.now(), input: observation.input });
         life.observations.push(observation);
         this.book.observed(observation);
+        this.ledger.observed(observation);
+        this.tasks.observed(observation);
       },
     });
     const perform = performer({
-      host: watched(host, this.book),
+      host: watched(this),
       store: { save: (stored) => this.save(stored), taken: async () => undefined },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
       storedPrompt: (taskID, promptID) => this.storedPrompt(taskID, promptID),
-      isDisposed: () => false,
+      isDisposed: () => keeper.isDisposed,
       dispatch: (input) => keeper.dispatch(input),
     });
     return keeper;
+  }
+
+  /** As `assemble()` wires them. */
+  private newTasks(): TaskManager {
+    const { clock, host, keeper } = this;
+    const launcher = new Launcher({
+      host,
+      // Ids of its own: a replay of what the keeper was told makes none for the launcher.
+      ids: idsOf(clock),
+      now: () => clock.now(),
+      metadataKey: TASK_KEY,
+      maxDepth: MAX_DEPTH,
+      unstableModels: [],
+      books: {
+        get: (taskID) => keeper.manager.get(taskID),
+        begin: async (rootID) => {
+          if (keeper.root(rootID)?.presence.kind !== "asleep") return;
+          this.book.woken(rootID);
+          keeper.dispatch({ type: "wake", rootID });
+        },
+        see: (session) => {
+          if (keeper.manager.tree.get(session.id) !== undefined) return;
+          keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } });
+        },
+        voice: (sessionID) => keeper.root(sessionID)?.voice,
+        launched: (rootID, task, requestedAt, stopped) =>
+          keeper.dispatch({ type: "launched", rootID, task, requestedAt, stopped }),
+        resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
+      },
+    });
+    const tasks = new TaskManager({
+      clock,
+      keeper,
+      launcher,
+      host,
+      receive: () => undefined,
+      onDispose: () => keeper.dispose(),
+    });
+    return tasks;
   }
 
   private async storedPrompt(taskID: string, promptID: string): Promise<Answer<string>> {
@@ -256,7 +323,13 @@ export class World {
   private async save(stored: StoredRoot): Promise<Saved> {
     const written = JSON.parse(JSON.stringify(stored)) as StoredRoot;
     const answer = await this.host.writeMetadata(stored.self, { goalkeeper: written });
-    return answer.kind === "known" ? { kind: "ok" } : { kind: "failed", reason: answer.kind };
+    // Also where the answer got lost.
+    const found = this.host.exists(stored.self) ? this.stored(stored.self) : undefined;
+    const isTheSame = found?.revision === written.revision && found.owner.instance === written.owner.instance;
+    if (isTheSame) this.ledger.saved(written);
+    if (answer.kind === "known") return { kind: "ok" };
+    // A 404 for a session that is there would be a lie that ends everything.
+    return this.host.exists(stored.self) ? { kind: "failed", reason: answer.kind } : { kind: "gone" };
   }
 }
 
@@ -270,21 +343,28 @@ export function idsOf(clock: { now(): number; after(delayMs: number, ring: () =>
 }
 
 /** The host as the performer sees it; the book hears of every prompt of a root before it is sent and after it is answered. */
-function watched(host: SimulatedHost, book: Book): SimulatedHost {
+function watched({ host, book, ledger }: World): SimulatedHost {
   return new Proxy(host, {
     get(target, key) {
+      if (key === "abort") {
+        return (sessionID: string) => {
+          ledger.aborting(sessionID);
+          return target.abort(sessionID);
+        };
+      }
       if (key !== "prompt") {
         const value = Reflect.get(target, key);
         return typeof value === "function" ? value.bind(target) : value;
       }
       return async (prompt: Prompt) => {
-        if (!target.isRoot(prompt.sessionID)) return target.prompt(prompt);
-        book.prompting(prompt);
         // Prompts without end are a breach, and must not become a test without end.
         if (target.prompts.length > MOST_PROMPTS) {
           book.breaches.push(`I1: more than ${MOST_PROMPTS} prompts in one story`);
           return new Promise(() => undefined);
         }
+        ledger.prompting(prompt);
+        if (!target.isRoot(prompt.sessionID)) return target.prompt(prompt);
+        book.prompting(prompt);
         const answer = await target.prompt(prompt);
         book.prompted(prompt, answer);
         return answer;
