@@ -82,7 +82,7 @@ export class InstantHost {
     if (session === undefined) return undefined;
     // Through JSON, as over the wire: what the plugin holds must not be what the host holds.
     session.info = { ...session.info, ...JSON.parse(JSON.stringify(body)) };
-    this.publish({ type: "session.updated", properties: { info: session.info } });
+    this.show(sessionID);
     return session.info;
   }
 
@@ -105,6 +105,7 @@ export class InstantHost {
     session.messages.push({ info, parts });
     this.publish({ type: "message.updated", properties: { info } });
     for (const part of parts) this.publish({ type: "message.part.updated", properties: { part } });
+    this.show(sessionID);
     const ending = this.ending(parts[0]?.text ?? "");
     queueMicrotask(() => this.turn(sessionID, id, ending));
     return {};
@@ -137,6 +138,13 @@ export class InstantHost {
 
   private rest(sessionID: string): void {
     this.publish({ type: "session.status", properties: { sessionID, status: { type: "idle" } } });
+    this.show(sessionID);
+  }
+
+  /** OpenCode touches a session before each of its turns, and writes a summary of what has changed into it after. */
+  private show(sessionID: string): void {
+    const info = this.sessions.get(sessionID)?.info;
+    if (info !== undefined) this.publish({ type: "session.updated", properties: { info } });
   }
 }
 

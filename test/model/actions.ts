@@ -285,7 +285,7 @@ export async function act(world: World, action: Action): Promise<void> {
     case "resume": {
       const id = choose(
         // Not one whose prompt is still on its way: nobody does that.
-        below.filter((child) => !host.isActive(child) && !world.ledger.isLive(child) && host.parentHasTurn(child)),
+        below.filter((child) => host.parentHasTurn(child) && !isTaken(world, child)),
         action.pick,
       );
       if (id !== undefined) host.resumeTask(id, { background: action.pick % 2 === 0 });
@@ -307,7 +307,10 @@ export async function act(world: World, action: Action): Promise<void> {
     case "answer":
     case "reject": {
       const id = choose(
-        [...(root === undefined ? [] : [root]), ...below].filter((session) => host.openAsks(session).length > 0),
+        [...(root === undefined ? [] : [root]), ...below].filter(
+          // A turn that a rejection ends goes on until its other calls have returned.
+          (session) => host.openAsks(session).length > 0 && !(action.do === "reject" && world.tools.holds(session)),
+        ),
         action.pick,
       );
       const askID = id === undefined ? undefined : host.openAsks(id)[0];
@@ -372,6 +375,11 @@ export async function act(world: World, action: Action): Promise<void> {
   // The second pair of idles of a failed or aborted turn comes 20 ms later; nobody begins another turn before.
   const comesInPairs = action.do === "root-fail" || action.do === "root-abort";
   return comesInPairs ? world.clock.advance(50) : world.clock.settle();
+}
+
+/** It works, or is about to. */
+function isTaken({ host, ledger, tools }: World, child: string): boolean {
+  return host.isActive(child) || ledger.isLive(child) || tools.isResuming(child);
 }
 
 function actOnRoot(world: World, root: string, what: RootAction): void {

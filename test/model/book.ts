@@ -159,6 +159,8 @@ export class Book {
       root.quiet = false;
       // One whose books hold nothing is forgotten at once.
       const stored = this.world.host.exists(rootID) ? this.world.stored(rootID) : undefined;
+      // A goal that was set at the last moment was not written down, and the one before is back.
+      root.goalSetAt = stored?.goal?.startedAt ?? root.goalSetAt;
       root.asleep = !awake && stored !== undefined && (stored.goal !== undefined || stored.tasks.length > 0);
       root.abortedAt = undefined;
       root.unanswered = undefined;
@@ -185,6 +187,8 @@ export class Book {
       case "ask-opened": {
         // Nobody listens to a root without goal, task or turn.
         if (this.world.keeper.root(this.world.host.rootOf(sessionID)) === undefined) return;
+        // Whose child it is was not known then, and an ask is not published again.
+        if (!this.isReachable(sessionID)) return;
         const open = this.asks.get(sessionID) ?? new Set();
         this.asks.set(sessionID, open.add(event.askID));
         return;
@@ -252,8 +256,9 @@ export class Book {
     this.children.set(id, { ...child, queued: false, knownAt: this.now });
   }
 
-  /** It was cancelled, or given up: whatever the host still shows of its turn holds nothing. */
+  /** It was cancelled, or given up: whatever the host still shows of its turn, or asks in it, holds nothing. */
   endedByUs(id: string): void {
+    this.asks.delete(id);
     const child = this.children.get(id);
     if (child === undefined) return;
     this.children.set(id, { ...child, queued: false, ended: { at: this.now, aborted: true, overdue: true } });
@@ -326,7 +331,8 @@ export class Book {
       out.started = true;
       for (const id of out.overdue) {
         root.releases.set(id, this.now);
-        root.letGo.delete(id);
+        // Taken without an answer, and held back by another plugin's hook, it may be looked for in vain and not count.
+        if (out.acceptedAt !== undefined) root.letGo.delete(id);
       }
     }
     if (event.completedAt === undefined) return;

@@ -41,9 +41,18 @@ export async function judgeLaunched(world: World): Promise<void> {
   for (let wave = 0; wave <= most + 2 && isAnyLive(world); wave++) {
     await clock.advance(2 * staleMs);
     endTools(world);
+    endForeignTurns(world);
     ledger.judgeEnds();
   }
   ledger.judgeAllEnded();
+}
+
+/** What others made below a task belongs to it, and works for as long as they like. */
+function endForeignTurns({ host, keeper }: World): void {
+  for (const sessionID of host.rootIDs().flatMap((id) => [...host.below(id)])) {
+    const isOurs = keeper.manager.get(sessionID)?.origin === "launched";
+    if (!isOurs && !host.isHeldByTask(sessionID)) host.finishTurn(sessionID);
+  }
 }
 
 function isAnyLive({ host, keeper }: World): boolean {
@@ -63,11 +72,17 @@ function endTools({ host }: World): void {
   }
 }
 
+/** No turn ends before its tool calls have returned, and the longest of them waits for 100 seconds. */
+async function callsReturn({ clock, tools }: World): Promise<void> {
+  for (let second = 0; second < 105 && tools.size > 0; second++) await clock.advance(1_000);
+}
+
 /** I2: with a truthful host and time alone, every active goal goes on or waits for the user. */
 export async function judgeWaits(world: World): Promise<void> {
   const { host, keeper } = world;
   world.calm();
   world.rootTurnMs = 50;
+  await callsReturn(world);
   // A foreground child that works for hours holds its root by right: only background ones may go on.
   for (let round = 0; round < DEEPEST; round++) {
     await world.clock.advance(100);
@@ -116,6 +131,7 @@ export async function judgeEnd(world: World): Promise<void> {
   const { host, keeper, clock, book } = world;
   // All at once, parents and children: nothing that happens, and nobody could say what is owed.
   book.judgesOwed = false;
+  await callsReturn(world);
   // Those that are told of tasks of their own begin a turn once more.
   world.childTurnMs = 50;
   for (let round = 0; round < 4; round++) {

@@ -3,7 +3,7 @@ import type { HostEvent, Prompt, Voice } from "../../src/host/port.ts";
 import type { Input, Observation } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
-import { type EndedTask, isEnded, isLive, type TerminalStatus } from "../../src/tasks/task.ts";
+import { type EndedTask, isEnded, isLive, type Task, type TerminalStatus } from "../../src/tasks/task.ts";
 import type { World } from "./world.ts";
 
 /** Where a child's own session keeps the prompt that it was made with. */
@@ -23,6 +23,8 @@ interface Run {
   ended: { readonly status: TerminalStatus; readonly at: number; readonly life: string } | undefined;
   /** Ended by us before its turn had ended, and nothing may be left of that turn some time later. */
   endedByUs: boolean;
+  /** Given up while a turn of its user's worked in its session: the host answers its prompt after that all the same. */
+  behindUser: boolean;
   undelivered: boolean;
 }
 
@@ -232,9 +234,12 @@ export class Ledger {
     this.live.set(after.id, isLive(after));
     // Its reader has ended without an answer, and may be resumed: then it is the reader again.
     if (event === "reader-ended") this.mayBeToldTwice(after.id);
+    if (event === "not-stored" && before !== undefined) this.reminderLost(before);
     if (event === "launched" || event === "resume") this.began(after.run.promptID ?? "");
     // Also one that the host's own tool has made.
     if (event === "cancel" && isEnded(after)) this.world.book.endedByUs(after.id);
+    // Given up after it was stored, it rides along once more; also in a run that the host's own tool has made.
+    if (isEnded(after) && after.delivery.state === "undelivered") this.mayBeToldTwice(after.id);
     const run = this.runs.get(after.run.promptID ?? "");
     // A run that its user has begun while the one before was still to be told.
     if (run === undefined && after.origin === "launched" && after.status === "cancelled")
@@ -247,9 +252,22 @@ export class Ledger {
       this.breach("L2", `${after.id} has ended twice: ${run.ended.status}, ${after.status}`);
     run.ended = { status: after.status, at: this.now, life };
     run.endedByUs = after.status === "cancelled" || after.outcome.error?.name === "StartError";
+    run.behindUser = after.status === "failed" && this.world.host.hasTurn(after.id) && !this.hasBegun(run);
+    // Nobody could say for so long whether it works: it is told, and nothing waits for it.
+    if (after.status === "lost" && this.now >= (run.sentAt ?? 0) + this.world.config.timing.ceilingMs)
+      this.world.book.endedByUs(after.id);
     if (event === "cancel") this.cancelled(after);
     if (event === "clock" && after.status === "cancelled") this.stale(after);
     if (run.endedByUs || run.sentAt === undefined) this.world.book.endedByUs(after.id);
+  }
+
+  /** What was told and not answered rides in a later message: when that is lost, it is told from the beginning. */
+  private reminderLost(task: Task): void {
+    if (!isEnded(task) || task.delivery.state !== "delivered") return;
+    const { sessionID, messageID } = task.delivery;
+    const { host } = this.world;
+    const isThere = host.exists(sessionID) && host.messages(sessionID).some(({ id }) => id === messageID);
+    if (!isThere) this.mayBeToldTwice(task.id);
   }
 
   private told(input: Input): void {
@@ -273,8 +291,8 @@ export class Ledger {
   private began(promptID: string): void {
     const run = this.asked.get(promptID);
     if (run === undefined) return this.breach("L3", `${promptID} was asked for by nobody`);
-    const begun = { stored: false, sentAt: undefined, ended: undefined, endedByUs: false, undelivered: false };
-    this.runs.set(run.promptID, { ...run, ...begun });
+    const begun = { stored: false, sentAt: undefined, ended: undefined, endedByUs: false, behindUser: false };
+    this.runs.set(run.promptID, { ...run, ...begun, undelivered: false });
     this.world.book.queued(run.taskID);
   }
 
@@ -323,8 +341,8 @@ export class Ledger {
       const { ended, taskID, promptID } = run;
       if (ended === undefined && this.tooLate.delete(promptID))
         this.breach("L4", `${taskID} was launched before everything was cancelled, and lives`);
-      if (ended === undefined || !run.endedByUs || this.now < ended.at + ENDS_WITHIN_MS) continue;
-      if (this.abortTrustedSince > ended.at || !this.world.host.hasTurn(taskID)) continue;
+      if (ended === undefined || !run.endedByUs || run.behindUser || this.now < ended.at + ENDS_WITHIN_MS) continue;
+      if (this.abortTrustedSince >= ended.at || !this.world.host.hasTurn(taskID)) continue;
       // Resumed while another plugin's hook held its prompt back: then its turn is the first of the next run.
       if ([...this.runs.values()].findLast((other) => other.taskID === taskID) !== run) continue;
       // A host that lies, and says that a turn never began, has it given up.
@@ -387,7 +405,7 @@ export class Ledger {
     return [...this.runs.values()].filter((run) => {
       if (run.sentAt === undefined || run.ended !== undefined || !holdsFor(run.model)) return false;
       if (tools.waits(run.taskID)) return false;
-      const hasBegun = host.exists(run.taskID) && this.hasBegun(run);
+      const hasBegun = host.exists(run.taskID) && (this.hasBegun(run) || this.isOvertaken(run));
       return host.hasTurn(run.taskID) || !hasBegun;
     });
   }
@@ -399,6 +417,13 @@ export class Ledger {
 
   private hasBegun({ taskID, promptID }: Run): boolean {
     return this.world.host.messages(taskID).some(({ parentID }) => parentID === promptID);
+  }
+
+  /** Its user has typed behind the prompt, and whoever answered that has read both. */
+  private isOvertaken({ taskID, promptID }: Run): boolean {
+    const messages = this.world.host.messages(taskID);
+    const at = messages.findIndex(({ id }) => id === promptID);
+    return at >= 0 && messages.slice(at).some(({ role }) => role === "assistant");
   }
 
   private bounds(model: Voice["model"] | undefined): readonly Bound[] {

@@ -121,6 +121,19 @@ describe("goal and gate", () => {
     expect(kinds(world)).toEqual([]);
   });
 
+  test("G5 a launched task that is aborted by itself, beside the paired idles of its parent, is no Esc of the parent", async () => {
+    const { world, root } = await working();
+    for (let count = 0; count < 2; count++) world.tools.launch(root, undefined);
+    await world.clock.advance(1_000);
+    const [first = "", second = ""] = world.host.below(root);
+    world.host.userAborts(first);
+    world.host.finishTurn(root);
+    world.disturb("session-idle", "duplicate");
+    await world.clock.advance(1_000);
+    expect(world.keeper.goal(root)).toMatchObject({ status: "active" });
+    expect(statusOf(world, second)).toBe("running");
+  });
+
   test("G5 Esc while the provider is retried pauses the goal", async () => {
     const { world, root } = await working();
     world.host.retryTurn(root, 30_000);
@@ -129,6 +142,20 @@ describe("goal and gate", () => {
     await world.clock.advance(60_000);
     expect(world.keeper.goal(root)).toMatchObject({ status: "paused", by: "user" });
     expect(kinds(world)).toEqual([]);
+  });
+
+  test("L2 an outcome whose tool result is dropped with the aborted turn is told with what the user says next", async () => {
+    const { world, root } = await working({ config: { ...CONFIG, cancelOnInterrupt: false } });
+    world.tools.launch(root, undefined);
+    await world.clock.advance(1_000);
+    const [task = ""] = world.host.below(root);
+    world.host.beginTool(task);
+    world.tools.cancel(task, root);
+    world.host.userAborts(root);
+    await world.clock.advance(1_000);
+    expect(world.keeper.manager.get(task)).toMatchObject({ status: "cancelled", delivery: { state: "pending" } });
+    const message = world.host.userSays(root, "go on");
+    expect(world.keeper.manager.get(task)).toMatchObject({ delivery: { state: "delivered", messageID: message } });
   });
 
   test("G5 a message right after Esc does not undo the pause", async () => {

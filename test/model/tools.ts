@@ -10,6 +10,8 @@ interface Call {
   readonly callID: string | undefined;
   readonly messageID: string;
   readonly waits: boolean;
+  /** The task whose next run it asks for. */
+  resumes?: string;
   /** Of the process that it belongs to. */
   readonly tasks: TaskManager;
   readonly controller: AbortController;
@@ -36,8 +38,10 @@ export class Tools {
   resume(taskID: string, callerID: string, model: Voice["model"] | undefined): void {
     const prompt = `do part ${++this.count}`;
     this.call(callerID, "background_task", async (call) => {
+      call.resumes = taskID;
       const messageID = call.callID === undefined ? undefined : call.messageID;
-      const { earlier } = await call.tasks.resume({ taskID, callerID, messageID, prompt, model });
+      const { signal } = call.controller;
+      const { earlier } = await call.tasks.resume({ taskID, callerID, messageID, prompt, model, signal });
       return earlier === undefined ? "resumed" : this.line(earlier, call);
     });
   }
@@ -72,6 +76,10 @@ export class Tools {
       await call.tasks.wait(taskID, { timeoutMs, signal, callerID });
       return signal.aborted ? "aborted" : this.output(taskID, call);
     });
+  }
+
+  isResuming(taskID: string): boolean {
+    return [...this.open].some((call) => call.resumes === taskID);
   }
 
   /** Whether a call of this session waits for tasks. */
@@ -115,7 +123,8 @@ export class Tools {
   /** `before`: another call of the same turn may have told it meanwhile. */
   private ended(before: Task, call: Call): string {
     const task = call.tasks.get(before.id) ?? before;
-    if (!isEnded(task) || call.callID === undefined) return "";
+    // As our tools do: OpenCode drops the results of a turn that the user has aborted.
+    if (!isEnded(task) || call.callID === undefined || call.controller.signal.aborted) return "";
     const { state } = task.delivery;
     const isUntold = state === "pending" || state === "undelivered";
     const isReader = this.world.keeper.manager.readerOf(task) === call.sessionID;
@@ -145,10 +154,12 @@ export class Tools {
         return "";
       })
       .then((output) => {
-        this.open.delete(call);
-        if (life !== this.world.life) return;
-        if (callID === undefined || !this.isRunning(sessionID, callID)) return this.world.ledger.neverStored(call.told);
-        host.endTool(sessionID, callID, "completed", output);
+        const isOpen = this.open.delete(call);
+        if (!isOpen || life !== this.world.life || callID === undefined) return;
+        if (this.isRunning(sessionID, callID)) return host.endTool(sessionID, callID, "completed", output);
+        // Nobody is told it again.
+        if (call.told.length > 0)
+          this.world.book.breaches.push(`L2: ${tool} told ${call.told} in a result that is dropped`);
       });
   }
 }

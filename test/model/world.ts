@@ -122,12 +122,14 @@ export class World {
   async killAndRestart(awake: boolean, downMs = 1_000): Promise<void> {
     this.ledger.dying();
     this.host.kill();
+    this.tools.forget();
     this.tasks.dispose();
     await this.clock.advance(downMs);
     await this.begin(awake);
   }
 
   async reload(awake: boolean): Promise<void> {
+    this.tools.forget();
     this.host.dispose();
     await this.clock.advance(50);
     this.ledger.dying();
@@ -139,7 +141,6 @@ export class World {
     this.disturbances.clear();
     // A host that had told before it was killed, and a keeper that had not written it down yet.
     this.book.excuseAll();
-    this.tools.forget();
     this.keeper = this.newKeeper();
     this.tasks = this.newTasks();
     this.book.restarted(awake);
