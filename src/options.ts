@@ -46,6 +46,10 @@ const schemas = () => ({
   no_progress_turns: count(),
   /** Agents in which a goal never runs. @default ["plan"] */
   restricted_agents: z.array(z.string()),
+  /** Hold `opencode run` open until nothing is owed. @default true */
+  wait_in_run: z.boolean(),
+  /** Ceiling on that hold. 0: none. @default 1800 */
+  max_run_wait_seconds: seconds(),
   /** Write traces: true, or the directory for them, absolute or below `~`. @default false */
   debug_log: z.union([z.boolean(), z.string().check(z.regex(/^(?:[/~]|[A-Za-z]:[\\/])/))]),
   /** Adds prompt and output text to the traces. @default false */
@@ -70,6 +74,8 @@ export interface Options {
   readonly max_prompt_failures: number;
   readonly no_progress_turns: number;
   readonly restricted_agents: readonly string[];
+  readonly wait_in_run: boolean;
+  readonly max_run_wait_seconds: number;
   readonly debug_log: boolean | string;
   readonly debug_log_text: boolean;
 }
@@ -91,6 +97,8 @@ export const DEFAULT_OPTIONS: Options = {
   max_prompt_failures: 3,
   no_progress_turns: 2,
   restricted_agents: ["plan"],
+  wait_in_run: true,
+  max_run_wait_seconds: 1_800,
   debug_log: false,
   debug_log_text: false,
 };
@@ -113,6 +121,8 @@ const EXPECTED: Readonly<Record<keyof Options, string>> = {
   max_prompt_failures: "a whole number, 1 or more",
   no_progress_turns: "a whole number, 0 or more",
   restricted_agents: "a list of agent names",
+  wait_in_run: "true or false",
+  max_run_wait_seconds: "a number of seconds, 0 or more",
   debug_log: "true, false or the absolute path of a directory",
   debug_log_text: "true or false",
 };
@@ -168,9 +178,15 @@ function summaryOf(refused: readonly string[]): string {
   return `${refused.length} ${are} ignored: ${refused.join(", ")}. OpenCode's log says what is wrong with ${each}.`;
 }
 
-/** Seconds for people become milliseconds here, once. */
-export function keeperConfig(options: Options): KeeperConfig {
+/**
+ * Seconds for people become milliseconds here, once.
+ *
+ * @param isRun whether it is for `opencode run`
+ */
+export function keeperConfig(options: Options, isRun = false): KeeperConfig {
+  const { wait_in_run: waits, max_run_wait_seconds: ceiling } = options;
   return {
+    run: isRun ? { waits, ceilingMs: ceiling === 0 ? Number.POSITIVE_INFINITY : ceiling * 1_000 } : undefined,
     timing: {
       graceMs: options.missing_task_grace_seconds * 1_000,
       cleanupDelayMs: options.task_cleanup_delay_seconds * 1_000,

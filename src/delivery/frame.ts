@@ -1,5 +1,5 @@
 /** Kinds of text that this plugin puts into a session. */
-export type FrameKind = "answer" | "goal" | "continuation" | "wrapup" | "task-outcome";
+export type FrameKind = "answer" | "goal" | "continuation" | "wrapup" | "task-outcome" | "waiting";
 
 /**
  * Frames a text, so that a model, a person and we ourselves can tell it from what a user wrote. In a

@@ -46,6 +46,25 @@ export function overdueNotice(tasks: readonly LiveTask[]): string {
   return ["Background tasks that still run. Go on with other work; do not wait for them:", ...lines].join("\n");
 }
 
+/** What `opencode run` has waited for until its ceiling: the process ends with the turn, and these with the process. */
+export function leftBehindNotice(tasks: readonly LiveTask[]): string {
+  if (tasks.length === 0) return "";
+  const lines = tasks.map((task) => `- ${name(task)}: still ${task.status}`);
+  return [
+    "Background tasks that still run. Nobody waits for them any longer: they end when your turn ends. Use what they have said so far, and say what is missing:",
+    ...lines,
+  ].join("\n");
+}
+
+/** A turn has ended before tasks that it has started, and the process would end with it. */
+export function waitingNotice(tasks: readonly (EndedTask | LiveTask)[]): string {
+  const lines = tasks.map((task) => `- ${name(task)}`);
+  return [
+    "Your turn has ended before these background tasks. It is kept open for them; how they ended is told in messages after this one. There is nothing to do before:",
+    ...lines,
+  ].join("\n");
+}
+
 /** Outcomes that the host has told and nobody has answered (its wake-up can get lost). */
 export function reminderNotice(tasks: readonly EndedTask[]): string {
   if (tasks.length === 0) return "";

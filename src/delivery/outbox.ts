@@ -6,7 +6,8 @@ export interface Message {
   /** The id it will have in the host: chosen by us, stored first, sent any number of times, visible once. */
   readonly id: string;
   readonly partID: string;
-  readonly kind: Extract<FrameKind, "continuation" | "wrapup" | "task-outcome">;
+  /** `waiting`: keeps the turn of an `opencode run` going for tasks that still work. */
+  readonly kind: Extract<FrameKind, "continuation" | "wrapup" | "task-outcome" | "waiting">;
   readonly text: string;
   /** The outcomes that it carries: delivered when the host has taken it. */
   readonly outcomes: readonly { readonly taskID: string; readonly run: number }[];

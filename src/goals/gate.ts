@@ -74,6 +74,7 @@ export function decide(
   const live = tasks.filter(isLive);
   const reasons: WaitReason[] = [
     ...rootReasons(root, now),
+    ...(root.presence.kind === "goal-asleep" ? [{ why: "asleep", endedBy: "user" } as const] : []),
     ...live.flatMap((task) => liveReason(goal, task, now, config)),
     ...tasks.filter(isEnded).flatMap((task) => outcomeReason(task, root, now)),
     ...(goal.retryAt > now ? [{ why: "back-off", failures: goal.failures, until: goal.retryAt } as const] : []),
@@ -88,6 +89,9 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   const reasons: WaitReason[] = [];
   const { activity, presence, unanswered } = root;
   if (activity.kind === "busy") reasons.push({ why: "root-busy", until: Math.max(activity.askAt, now + 1) });
+  // Nothing towards the goal goes out before the turn is known to be at its end.
+  if (activity.kind === "held")
+    reasons.push({ why: "root-busy", until: Math.max(root.wait?.until ?? activity.since, now + 1) });
   if (activity.kind === "settling") reasons.push({ why: "root-busy", until: Math.max(activity.until, now + 1) });
   if (activity.kind === "retrying")
     reasons.push({ why: "provider-retries", message: activity.message, until: Math.max(activity.until, now + 1) });
@@ -101,6 +105,15 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
     if (until > now) reasons.push({ why: "user-message-unanswered", until });
   }
   return reasons;
+}
+
+/**
+ * Why nothing about tasks may be told in the root. A turn that is held waits for just that, and what is asked in it is
+ * asked by others.
+ */
+export function reportReasons(root: Root, now: number): readonly WaitReason[] {
+  const reasons = rootReasons(root, now);
+  return root.activity.kind === "held" ? reasons.filter(({ why }) => why === "quiet" || why === "asleep") : reasons;
 }
 
 /** The earliest moment at which a decision ends by itself. */

@@ -17,7 +17,18 @@ export type Activity =
   | { readonly kind: "busy"; readonly askAt: number }
   | { readonly kind: "retrying"; readonly until: number; readonly message: string }
   /** A turn has failed: OpenCode publishes its idle twice, and a prompt between the two can be lost. */
-  | { readonly kind: "settling"; readonly until: number };
+  | { readonly kind: "settling"; readonly until: number }
+  /** Of `opencode run`: the host waits for us before it goes on with the turn, which may be at its end. */
+  | { readonly kind: "held"; readonly since: number }
+  /** Of `opencode run`: the last step is complete. A message that is stored at once keeps the turn going. */
+  | { readonly kind: "ending"; readonly since: number; readonly askAt: number };
+
+/** What `opencode run` waits for: all holds of one wait share one ceiling. */
+export interface RunWait {
+  readonly until: number;
+  /** The agent was told which tasks still work at the ceiling. */
+  readonly overdueTold: boolean;
+}
 
 /** Whether anything of ours may prompt a root. */
 export type Presence =
@@ -27,7 +38,9 @@ export type Presence =
   /** The user has aborted: only the user's next message or `/goal resume` ends it. */
   | { readonly kind: "quiet"; readonly since: number }
   /** After a restart or reload: as quiet, but the goal is not paused. */
-  | { readonly kind: "asleep"; readonly since: number };
+  | { readonly kind: "asleep"; readonly since: number }
+  /** Of `opencode run`: the user has written, and only `/goal resume` wakes the goal. */
+  | { readonly kind: "goal-asleep"; readonly since: number };
 
 /** `report`: a message about ended tasks, OpenCode's or ours. */
 export type TurnBy = "continuation" | "user" | "report";
@@ -55,6 +68,8 @@ export interface Root {
   readonly lastMessageID: string;
   /** The user's last message. OpenCode publishes messages again, long after they were written. */
   readonly lastSpokenID: string;
+  /** Of `opencode run`, while something is waited for. */
+  readonly wait: RunWait | undefined;
 }
 
 /** How long after an abort a `dispose` may still show that it was a quit or a reload. */
@@ -77,6 +92,7 @@ export function newRoot(id: string, now: number): Root {
     turn: undefined,
     lastMessageID: "",
     lastSpokenID: "",
+    wait: undefined,
   };
 }
 
@@ -84,7 +100,8 @@ export function newRoot(id: string, now: number): Root {
 export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
   switch (event.type) {
     case "session-busy":
-      return { ...root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
+      // OpenCode says it again and again: it does not end a hold of ours.
+      return root.activity.kind === "held" ? root : busy(root, now);
     case "session-retrying":
       return {
         ...root,
@@ -110,6 +127,15 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
       return { ...root, turn: { ...(root.turn ?? NO_TURN), progressed: true } };
     }
+    case "turn-held":
+      return { ...root, activity: { kind: "held", since: now } };
+    case "turn-goes-on":
+      return release(root, now);
+    case "step-ended":
+      // A message that has come since keeps the turn going.
+      return event.parentID < root.lastMessageID || root.turn?.error !== undefined
+        ? root
+        : { ...root, activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
     case "session-seen":
     case "session-deleted":
     case "session-compacted":
@@ -118,6 +144,11 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
     case "ask-closed":
       return root;
   }
+}
+
+/** The host may go on with the turn. */
+export function release(root: Root, now: number): Root {
+  return root.activity.kind === "held" ? busy(root, now) : root;
 }
 
 /** An ask anywhere in the tree of the root. It closes with its reply, and with the end of its session's turn. */
@@ -142,6 +173,9 @@ export function receiveAsk(root: Root, event: HostEvent): Root {
     case "assistant-text":
     case "assistant-message":
     case "tool":
+    case "turn-held":
+    case "turn-goes-on":
+    case "step-ended":
       return root;
   }
 }
@@ -167,7 +201,10 @@ function activityDeadline(activity: Activity): number {
   switch (activity.kind) {
     case "idle":
       return Number.POSITIVE_INFINITY;
+    case "held":
+      return Number.POSITIVE_INFINITY;
     case "busy":
+    case "ending":
       return activity.askAt;
     case "retrying":
     case "settling":
@@ -178,7 +215,11 @@ function activityDeadline(activity: Activity): number {
 /** A prompt of ours; a compaction may replay it as if a user had written it. */
 function isPrompt(text: string): boolean {
   const kind = readFrame(text)?.kind;
-  return kind === "continuation" || kind === "wrapup" || kind === "task-outcome";
+  return kind === "continuation" || kind === "wrapup" || kind === "task-outcome" || kind === "waiting";
+}
+
+function busy(root: Root, now: number): Root {
+  return { ...root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
 }
 
 function idle(root: Root, now: number): Root {
@@ -213,6 +254,7 @@ function userSpoke(root: Root, messageID: string, now: number): Root {
     unanswered: { messageID, at: now },
     lastSpokenID: messageID,
     turn: NO_TURN,
+    wait: undefined,
   };
 }
 

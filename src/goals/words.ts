@@ -3,6 +3,7 @@ import { isLive } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
 import type { Decision, StopReason, WaitReason } from "./gate.ts";
 import type { Goal } from "./goal.ts";
+import type { ReleaseReason } from "./run-hold.ts";
 
 /** Every state and reason in words for people. The only file that has them. */
 
@@ -53,6 +54,17 @@ export function decisionWords(decision: Decision, now: number): string {
     case "stop":
       return `does not continue: ${stopReason(decision.reason)}`;
   }
+}
+
+/** Why the turn of an `opencode run` is let go on; undefined when nothing was waited for. */
+export function releaseReason(why: string): string | undefined {
+  const words: Readonly<Record<Exclude<ReleaseReason, "nothing-owed">, string>> = {
+    failure: "a task has not completed, and the agent is told",
+    "goal-continues": "the goal goes on beside the tasks that still work",
+    ceiling: "nobody waits any longer for the tasks that still work",
+    interrupted: "you interrupted",
+  };
+  return Object.hasOwn(words, why) ? words[why as keyof typeof words] : undefined;
 }
 
 export interface StatusView {

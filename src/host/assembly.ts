@@ -12,7 +12,8 @@ import { HostIds } from "./message-id.ts";
 import type { OpencodeHost } from "./opencode.ts";
 import type { Answer } from "./port.ts";
 import { isAlive, newOwner, ownerKey, parseOwnerKey } from "./process-identity.ts";
-import { enlist, registry } from "./registry.ts";
+import { announceTurn, enlist, onTurn, registry } from "./registry.ts";
+import { RunHold } from "./run-hold.ts";
 import { Store } from "./store.ts";
 
 export interface AssemblySettings {
@@ -22,6 +23,8 @@ export interface AssemblySettings {
   readonly options: Options;
   /** Whether children that others made are tasks too. */
   readonly adopts: boolean;
+  /** Whether this is `opencode run`, whose process ends with its turn, and turns are to be held here. */
+  readonly inRun?: boolean;
   readonly observe: (observation: Observation) => void;
   readonly onDispose?: () => void;
 }
@@ -32,10 +35,12 @@ export interface Assembly {
   readonly translator: EventTranslator;
   readonly ids: HostIds;
   readonly tasks: TaskManager;
+  /** Set in `opencode run`. */
+  readonly runHold: RunHold | undefined;
 }
 
 /** Builds the parts that keep the books of one directory and connects them. It asks the host nothing. */
-export function assemble({ host, key, options, adopts, observe, ...settings }: AssemblySettings): Assembly {
+export function assemble({ host, key, options, adopts, inRun, observe, ...settings }: AssemblySettings): Assembly {
   const clock = systemClock;
   const owner = newOwner();
   const runner = ownerKey(owner);
@@ -49,12 +54,18 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
 
   const keeper: Keeper = new Keeper({
     clock,
-    config: keeperConfig(options),
+    config: keeperConfig(options, inRun),
     owner,
     runner,
     ids,
     adopts,
     onForgotten: (rootID) => store.release(rootID),
+    storage: {
+      get deadline() {
+        return store.deadline;
+      },
+      clock: () => store.clock(),
+    },
     observe: (observation) => {
       observe(observation);
       tasks.observed(observation);
@@ -77,10 +88,23 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     runsElsewhere,
     onDamage: (rootID) => keeper.dispatch({ type: "storage-repaired", rootID }),
     onMoved: (rootID, claim) => keeper.dispatch({ type: "moved", rootID, claim }),
+    onForgotten: (rootID) => loader.forget(rootID),
+    now: () => clock.now(),
   });
+  const taken = (rootID: string) => store.taken(rootID);
+  const runHold = inRun
+    ? new RunHold({ keeper, taken, waits: options.wait_in_run, announce: announceTurn })
+    : undefined;
+  // Who holds a turn waits for our tasks, too, and exits when it has ended: they are told meanwhile.
+  const deafen = inRun
+    ? undefined
+    : onTurn((event) => {
+        if (keeper.root(event.sessionID) !== undefined) keeper.dispatch({ type: "host", event });
+      });
   const perform = performer({
     host,
     store,
+    release: (rootID) => runHold?.release(rootID),
     task: (taskID) => keeper.manager.get(taskID),
     storedPrompt: (taskID, promptID) => storedPrompt(host, metadataKey, taskID, promptID),
     reread: (rootID) => loader.reread(rootID),
@@ -92,7 +116,10 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     event: (event) => {
       if (event.type === "user-text" && !event.synthetic && !event.ignored) loader.heard(event.sessionID);
       keeper.dispatch({ type: "host", event });
-      if (event.type === "session-deleted") store.forget(event.sessionID);
+      if (event.type === "session-deleted") {
+        store.forget(event.sessionID);
+        loader.deleted(event.sessionID);
+      }
       if (event.type !== "session-seen") return;
       loader.see(event.session);
       store.observe(event.session);
@@ -129,13 +156,15 @@ export function assemble({ host, key, options, adopts, observe, ...settings }: A
     host,
     receive: (event) => translator.receive(event),
     onDispose: () => {
+      runHold?.dispose();
+      deafen?.();
       host.dispose();
       keeper.dispose();
       delist();
       settings.onDispose?.();
     },
   });
-  return { keeper, loader, translator, ids, tasks };
+  return { keeper, loader, translator, ids, tasks, runHold };
 }
 
 async function storedPrompt(

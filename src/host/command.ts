@@ -2,6 +2,7 @@ import { excerpt, frame } from "../delivery/frame.ts";
 import type { Caller, ToolDependencies } from "../tools/context.ts";
 import type { Loader } from "./loader.ts";
 import type { HostPort } from "./port.ts";
+import type { RunAnswer } from "./run-answer.ts";
 
 /** What the commands of a person have in common: none of them may cost a model request. */
 
@@ -30,6 +31,8 @@ export class CommandAnswered extends Error {
 export interface AnswerDependencies extends Pick<ToolDependencies, "keeper" | "ids"> {
   readonly host: HostPort;
   readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
+  /** Set in `opencode run`. */
+  readonly runAnswer?: Pick<RunAnswer, "give"> | undefined;
 }
 
 /** An answer to a command. */
@@ -51,8 +54,12 @@ export async function answer(
   sessionID: string,
   { title, said, brief = excerpt(said, TOAST_LENGTH) }: CommandAnswer,
   { rootID }: Caller,
-  { keeper, host, ids }: AnswerDependencies,
+  { keeper, host, ids, runAnswer }: AnswerDependencies,
 ): Promise<never> {
+  if (runAnswer !== undefined) {
+    await runAnswer.give(sessionID, rootID, said);
+    throw new CommandAnswered();
+  }
   const statuses = await host.statuses();
   const isIdle = statuses.kind === "known" && !statuses.value.has(sessionID) && !keeper.isSending(rootID);
   if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
@@ -62,7 +69,12 @@ export async function answer(
 }
 
 /** Shows what is known of a session in which another process works: to write there is that one's business. */
-export async function answerFromElsewhere(host: HostPort, title: string, message: string): Promise<never> {
-  await host.toast({ title, message, variant: "info" });
+export async function answerFromElsewhere(
+  sessionID: string,
+  { title, said }: CommandAnswer,
+  { host, runAnswer }: Pick<AnswerDependencies, "host" | "runAnswer">,
+): Promise<never> {
+  if (runAnswer === undefined) await host.toast({ title, message: said, variant: "info" });
+  else await runAnswer.give(sessionID, sessionID, said);
   throw new CommandAnswered();
 }

@@ -1,6 +1,6 @@
 import { excerpt, frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
-import { goalText } from "../goals/prompts.ts";
+import { continuationText, goalText } from "../goals/prompts.ts";
 import { decisionWords, foreignText, goalState, noGoalText } from "../goals/words.ts";
 import { isLive } from "../tasks/task.ts";
 import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
@@ -23,6 +23,7 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   const caller = await resolveCaller(sessionID, deps);
   const say = (said: string) => answer(sessionID, { title: "goal", said }, caller, deps);
   if (command.type === "unclear") return say(unclear(command.said, deps.command));
+  if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
   if (command.type !== "set") return say(act(command, caller, deps));
   if (caller.isChild) return say(`Goals belong to the main session. Say /${deps.command} there.`);
   const replaced = deps.keeper.goal(caller.rootID);
@@ -41,10 +42,11 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
 }
 
 /** Looking at a goal does not take it away from the process that pursues it. Its session may be busy there. */
-async function showForeign(sessionID: string, { loader, host }: CommandDependencies): Promise<void> {
-  const stored = await loader.foreignRoot(sessionID);
+async function showForeign(sessionID: string, deps: CommandDependencies): Promise<void> {
+  const stored = await deps.loader.foreignRoot(sessionID);
   if (stored?.goal === undefined) return;
-  await answerFromElsewhere(host, "goal", foreignText(stored.goal, stored.owner.pid));
+  const said = foreignText(stored.goal, stored.owner.pid);
+  await answerFromElsewhere(sessionID, { title: "goal", said }, deps);
 }
 
 function unclear(said: string, command: string): string {
@@ -78,6 +80,20 @@ function act(
       keeper.dispatch({ type: "goal", rootID, event: { type: "clear" } });
       return `Goal cleared: ${excerpt(goal.objective, TOAST_LENGTH)}`;
   }
+}
+
+/** `opencode run` has one turn: the goal goes on in it. */
+function resumeInRun(
+  caller: Caller,
+  deps: CommandDependencies,
+  say: (said: string) => Promise<never>,
+): string | Promise<never> {
+  // First of all: nothing of ours may overtake what this returns.
+  deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
+  const said = act({ type: "resume" }, caller, deps);
+  const goal = deps.keeper.goal(caller.rootID);
+  if (goal?.status !== "active") return say(said);
+  return frame("goal", deps.ids.message(""), continuationText(goal));
 }
 
 function resume(rootID: string, { keeper, hasCeiling, command, now }: CommandDependencies): string {

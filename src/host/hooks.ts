@@ -18,6 +18,7 @@ import type { EventTranslator } from "./events.ts";
 import { type CommandDependencies, executeGoalCommand } from "./goal-command.ts";
 import type { Loader } from "./loader.ts";
 import type { HostIds } from "./message-id.ts";
+import type { RunHold } from "./run-hold.ts";
 import { TasksCommandRunner } from "./tasks-command.ts";
 
 export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"> {
@@ -29,6 +30,8 @@ export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"
   readonly tasks: TaskManager;
   readonly translator: EventTranslator;
   readonly ids: HostIds;
+  /** Set in `opencode run`. */
+  readonly runHold: RunHold | undefined;
   readonly onDispose: () => void;
 }
 
@@ -37,11 +40,11 @@ export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"
  * loop: every hook is async and guarded. The one exception is `command.execute.before`, which throws on purpose.
  */
 export function createHooks(deps: HookDependencies): Hooks {
-  const { host, keeper, loader, translator } = deps;
+  const { host, keeper, loader, translator, runHold } = deps;
   /** Set by the `config` hook: a command of the user's own with that name is left alone. */
   const commands = new Map<string, (sessionID: string, args: string) => Promise<string>>();
 
-  const guarded = async (hook: string, work: () => void | Promise<void>): Promise<void> => {
+  const guarded: Guarded = async (hook, work) => {
     try {
       await work();
     } catch (error) {
@@ -54,6 +57,7 @@ export function createHooks(deps: HookDependencies): Hooks {
     event: async ({ event }) => {
       try {
         translator.receive(event);
+        runHold?.receive(event);
       } catch (error) {
         host.log("error", `goalkeeper: the event ${event.type} could not be handled`, { error: describe(error) });
       }
@@ -123,6 +127,21 @@ export function createHooks(deps: HookDependencies): Hooks {
       }),
 
     dispose: () => guarded("dispose", deps.onDispose),
+
+    // Elsewhere a turn that ends takes nothing with it, and these cost nothing.
+    ...(runHold === undefined ? {} : runHooks(runHold, guarded)),
+  };
+}
+
+type Guarded = (hook: string, work: () => void | Promise<void>) => Promise<void>;
+
+function runHooks(runHold: RunHold, guarded: Guarded): Hooks {
+  return {
+    "experimental.text.complete": ({ sessionID, messageID }) =>
+      guarded("experimental.text.complete", () => runHold.textCompleted(sessionID, messageID)),
+    "tool.execute.before": ({ sessionID }) => guarded("tool.execute.before", () => runHold.toolBegins(sessionID)),
+    "experimental.chat.messages.transform": (_input, { messages }) =>
+      guarded("experimental.chat.messages.transform", () => runHold.requestBegins(messages)),
   };
 }
 

@@ -66,7 +66,16 @@ export class Loader {
     )
       return;
     const stored = this.read(session);
-    if (stored !== undefined && !this.isOurs(stored)) this.restore(stored, this.deps.resumeOnStart);
+    if (stored !== undefined && !isEmpty(stored) && !this.isOurs(stored)) this.restore(stored, this.deps.resumeOnStart);
+  }
+
+  /** Nothing is kept of a root here, and all that was written is there: it is as if it had never been looked at. */
+  forget(rootID: string): void {
+    this.known.delete(rootID);
+  }
+
+  deleted(sessionID: string): void {
+    for (const books of [this.known, this.foreign, this.reported]) books.delete(sessionID);
   }
 
   /**
@@ -178,6 +187,11 @@ export class Loader {
         return undefined;
     }
   }
+}
+
+/** What is left where everything has ended: to load it would change nothing. */
+function isEmpty({ goal, reserved, tasks }: StoredRoot): boolean {
+  return goal === undefined && reserved === undefined && tasks.length === 0;
 }
 
 /** Worth loading before anybody asks: a goal that could go on, or a task whose end nobody has been told. */

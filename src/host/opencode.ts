@@ -125,11 +125,18 @@ export class OpencodeHost implements HostPort {
   }
 
   async prompt(prompt: Prompt): Promise<Answer<void>> {
-    const voice = prompt.voice ?? (await this.lastVoice(prompt.sessionID));
-    const part = { id: prompt.partID, type: "text" as const, text: prompt.text, synthetic: prompt.synthetic };
-    const body = { messageID: prompt.messageID, ...voice, parts: [part] };
+    const body = await this.promptBody(prompt);
     const answer = await call("session.promptAsync", () =>
       this.client.session.promptAsync({ path: { id: prompt.sessionID }, query: this.query, body }),
+    );
+    return convert(answer, nothing);
+  }
+
+  /** `promptAsync` answers before it has stored anything; this one once it has. */
+  async deposit(prompt: Prompt): Promise<Answer<void>> {
+    const body = { noReply: true, ...(prompt.voice === undefined ? await this.promptBody(prompt) : bodyOf(prompt)) };
+    const answer = await call("session.prompt", () =>
+      this.client.session.prompt({ path: { id: prompt.sessionID }, query: this.query, body }),
     );
     return convert(answer, nothing);
   }
@@ -165,7 +172,11 @@ export class OpencodeHost implements HostPort {
   }): Promise<void> {
     const early = this.listenedFrom - this.clock.now();
     if (early > 0) {
-      this.early.add(this.clock.after(early, () => void this.toast(toast)));
+      const cancel = this.clock.after(early, () => {
+        this.early.delete(cancel);
+        void this.toast(toast);
+      });
+      this.early.add(cancel);
       return;
     }
     await call("tui.showToast", () => this.client.tui.showToast({ query: this.query, body: toast }));
@@ -186,6 +197,10 @@ export class OpencodeHost implements HostPort {
     return { directory: this.directory };
   }
 
+  private async promptBody(prompt: Prompt) {
+    return bodyOf({ ...prompt, voice: prompt.voice ?? (await this.lastVoice(prompt.sessionID)) });
+  }
+
   /** Without an agent a prompt switches the session to the default agent; a session never prompted has none to keep. */
   private async lastVoice(sessionID: string): Promise<Voice | undefined> {
     const transcript = await this.transcript(sessionID);
@@ -195,7 +210,11 @@ export class OpencodeHost implements HostPort {
   }
 }
 
-async function call(
+function bodyOf({ messageID, partID, voice, text, synthetic }: Prompt) {
+  return { messageID, ...voice, parts: [{ id: partID, type: "text" as const, text, synthetic }] };
+}
+
+export async function call(
   what: string,
   request: () => Promise<unknown>,
   timeoutMs = CALL_TIMEOUT_MS,

@@ -1,11 +1,15 @@
 import type { PluginModule } from "@opencode-ai/plugin";
+import type { Keeper } from "../keeper/keeper.ts";
 import { parseOptions } from "../options.ts";
-import { systemClock } from "../time/clock.ts";
+import { type Clock, systemClock } from "../time/clock.ts";
 import { openTrace } from "../trace/open.ts";
-import { assemble } from "./assembly.ts";
+import { type Assembly, assemble } from "./assembly.ts";
 import { createHooks } from "./hooks.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { claim } from "./registry.ts";
+import { RunAnswer } from "./run-answer.ts";
+import { type RunMode, runMode } from "./run-mode.ts";
+import { RunProgress } from "./run-progress.ts";
 import { METADATA_KEY } from "./store.ts";
 
 /**
@@ -25,12 +29,18 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
   }
   const { options, problems, summary } = parseOptions(rawOptions);
   const trace = openTrace(options, clock, host);
-  const parts = assemble({
+  const mode = runMode();
+  const progress = mode === undefined ? undefined : runProgress(mode, options.command, clock, () => parts.keeper);
+  const parts: Assembly = assemble({
     host,
     key: METADATA_KEY,
     options,
     adopts: true,
-    observe: (observation) => trace.observe(observation),
+    inRun: mode !== undefined,
+    observe: (observation) => {
+      trace.observe(observation);
+      progress?.observe(observation);
+    },
     onDispose: () => {
       release();
       trace.close();
@@ -46,5 +56,41 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     command: options.command,
     maxTurns: options.max_auto_turns,
     onDispose: () => parts.tasks.dispose(),
+    runAnswer: mode === undefined ? undefined : runAnswer(mode, parts, clock),
   });
 };
+
+/** Plugins of `opencode run` work in its own process, and its terminal is theirs. */
+const TERMINAL = {
+  stdout: (text: string) => void process.stdout.write(text),
+  stderr: (text: string) => void process.stderr.write(text),
+};
+
+function runAnswer(mode: RunMode, { keeper, tasks }: Assembly, clock: Clock): RunAnswer {
+  return new RunAnswer({
+    ...TERMINAL,
+    mode,
+    now: () => clock.now(),
+    stored: (rootID) => keeper.stored(rootID),
+    exit: (code) => {
+      tasks.dispose();
+      process.exit(code);
+    },
+  });
+}
+
+function runProgress(mode: RunMode, command: string, clock: Clock, keeper: () => Keeper): RunProgress {
+  const sleeps = (rootID: string) =>
+    keeper().root(rootID)?.presence.kind === "goal-asleep" && keeper().goal(rootID)?.status === "active";
+  return new RunProgress({
+    ...TERMINAL,
+    tasks: (rootID) => keeper().tasks(rootID),
+    sleeps,
+    mode,
+    command,
+    now: () => clock.now(),
+    onFailed: () => {
+      process.exitCode = 1;
+    },
+  });
+}

@@ -97,8 +97,27 @@ export interface SessionInfo {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
+/**
+ * What the host shows of a turn that ends, where the end of the turn ends the process: in `opencode run`. Nowhere else
+ * is there any of these.
+ */
+export type TurnEvent =
+  /** The host waits for us: a text of the step is complete, or the next model request is about to be made. */
+  | { readonly type: "turn-held"; readonly sessionID: string; readonly messageID: string }
+  /** It is not held any longer: nothing is waited for, or a tool of the step begins to work. */
+  | { readonly type: "turn-goes-on"; readonly sessionID: string }
+  /** The last step of the turn is complete. The turn ends in a few milliseconds, unless a message is stored by then. */
+  | {
+      readonly type: "step-ended";
+      readonly sessionID: string;
+      readonly messageID: string;
+      /** The user message that the step has answered. */
+      readonly parentID: string;
+    };
+
 /** Something happened in the host. Translated once, in `host/events.ts`. */
 export type HostEvent =
+  | TurnEvent
   | { readonly type: "session-seen"; readonly session: SessionInfo; readonly created: boolean }
   | { readonly type: "session-deleted"; readonly sessionID: string; readonly parentID?: string }
   | { readonly type: "session-busy"; readonly sessionID: string }
@@ -215,6 +234,8 @@ export interface HostPort {
   abort(sessionID: string): Promise<Answer<void>>;
   /** Stores a user message and lets the host start a turn. Resolves once the host has accepted it. */
   prompt(prompt: Prompt): Promise<Answer<void>>;
+  /** Stores a user message in a session that works: its turn does not end before it has answered it. */
+  deposit(prompt: Prompt): Promise<Answer<void>>;
   /** Shows a text in the session that no model reads and that starts no turn. Only for an idle session. */
   show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>>;
   /** Replaces the metadata of a session as a whole. `rules` are added behind its permission rules. */

@@ -1,3 +1,5 @@
+import type { TurnEvent } from "./port.ts";
+
 /** Modules may be loaded twice, a plugin listed twice, and a directory opened twice: only `globalThis` is shared. */
 const KEY = Symbol.for("opencode-goalkeeper.registry.1");
 
@@ -8,11 +10,13 @@ interface Registry {
   readonly instances: Set<string>;
   /** The last write into the metadata of a session, until it has ended. */
   readonly writes: Map<string, Promise<unknown>>;
+  /** Who is told when a turn is held, and when it goes on. */
+  readonly turns: Set<(event: TurnEvent) => void>;
 }
 
 export function registry(): Registry {
   const shared = globalThis as { [KEY]?: Registry };
-  shared[KEY] ??= { claims: new Map(), instances: new Set(), writes: new Map() };
+  shared[KEY] ??= { claims: new Map(), instances: new Set(), writes: new Map(), turns: new Set() };
   return shared[KEY];
 }
 
@@ -29,6 +33,21 @@ export async function exclusively<T>(sessionID: string, work: () => Promise<T>):
   } finally {
     if (writes.get(sessionID) === mine) writes.delete(sessionID);
   }
+}
+
+/**
+ * Hears of turns that another instance in this process holds: what the holder waits for can be told only then.
+ * Returns its end.
+ */
+export function onTurn(listener: (event: TurnEvent) => void): () => void {
+  const { turns } = registry();
+  turns.add(listener);
+  return () => turns.delete(listener);
+}
+
+/** Says that a turn is held here, or goes on. */
+export function announceTurn(event: TurnEvent): void {
+  for (const listener of [...registry().turns]) listener(event);
 }
 
 /** Says that an instance lives in this process: what it runs is not orphaned. Returns its end. */

@@ -44,6 +44,9 @@ export interface StoreDependencies {
   readonly onDamage: (rootID: string) => void;
   /** Another living process has taken the root over. */
   readonly onMoved: (rootID: string, claim: number) => void;
+  /** No write of ours into a root is waited for any more, and nothing is known of it. */
+  readonly onForgotten: (rootID: string) => void;
+  readonly now: () => number;
 }
 
 /** A write of ours, until the event about it has come. */
@@ -62,6 +65,8 @@ interface Lost extends Write {
 
 /** Writes whose events are waited for: they come in order, so more than this means that they do not come. */
 const MOST_WRITES = 50;
+/** The event about the last write into a root has come by then, or it never comes: what it was waited for is given up. */
+const EVENTS_WITHIN_MS = 60_000;
 
 /**
  * Session metadata in OpenCode's own database. The host replaces the object whole and offers no compare-and-swap:
@@ -76,8 +81,8 @@ export class Store {
   /** The foreign keys in the last event about a root. */
   private readonly shown = new Map<string, Metadata>();
   private readonly lost = new Map<string, readonly Lost[]>();
-  /** Roots of which nothing is kept any more, once the events about the last writes have come. */
-  private readonly leaving = new Set<string>();
+  /** Roots of which nothing is kept once the events about the last writes have come, and until when; the earliest first. */
+  private readonly leaving = new Map<string, number>();
 
   constructor(private readonly deps: StoreDependencies) {}
 
@@ -130,8 +135,37 @@ export class Store {
 
   /** Nothing is kept of a root any more. What a write of ours has replaced is still put back. */
   release(rootID: string): void {
-    if (this.writing.has(rootID) || this.lost.has(rootID)) this.leaving.add(rootID);
-    else this.forget(rootID);
+    if (!this.writing.has(rootID) && !this.lost.has(rootID)) return this.forget(rootID);
+    if (!this.leaving.has(rootID)) this.leaving.set(rootID, this.deps.now() + EVENTS_WITHIN_MS);
+    if (!this.writing.has(rootID)) this.putBack(rootID);
+  }
+
+  /** The earliest moment at which {@link clock} has something to do. */
+  get deadline(): number {
+    const [first] = this.leaving.values();
+    return first ?? Number.POSITIVE_INFINITY;
+  }
+
+  clock(): void {
+    const now = this.deps.now();
+    for (const [rootID, until] of this.leaving) {
+      if (until > now) return;
+      this.forget(rootID);
+    }
+  }
+
+  /** Nobody keeps the books of the root any more who would write them again. */
+  private putBack(rootID: string): void {
+    const again = async () => {
+      const stored = this.leaving.has(rootID) && this.lost.has(rootID) ? this.written.get(rootID) : undefined;
+      const saved = stored === undefined ? undefined : await this.replace(stored);
+      if (saved?.kind === "ok" && this.leaving.has(rootID)) this.release(rootID);
+    };
+    exclusively(rootID, again).catch((error: unknown) =>
+      this.deps.host.log("error", `goalkeeper: what others wrote into ${rootID} could not be put back`, {
+        error: String(error),
+      }),
+    );
   }
 
   private compare(session: Pick<SessionInfo, "id" | "metadata">): void {
@@ -160,6 +194,7 @@ export class Store {
   forget(rootID: string): void {
     const all = [this.kept, this.written, this.writing, this.shown, this.lost, this.leaving];
     for (const books of all) books.delete(rootID);
+    this.deps.onForgotten(rootID);
   }
 
   /** A higher claim owns the root; of two processes that claimed it at the same time, the one that wrote first. */

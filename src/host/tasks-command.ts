@@ -33,7 +33,8 @@ export class TasksCommandRunner {
     const stored = await deps.loader.foreignRoot(sessionID);
     if (stored !== undefined && stored.tasks.length > 0) {
       const board = taskBoard(stored.tasks.map(storedView), deps.now());
-      return answerFromElsewhere(deps.host, TASKS_COMMAND, elsewhereText(board, stored.owner.pid));
+      const said = elsewhereText(board, stored.owner.pid);
+      return answerFromElsewhere(sessionID, { title: TASKS_COMMAND, said }, deps);
     }
     const caller = await resolveCaller(sessionID, deps);
     const said = await this.act(command, caller.rootID);

@@ -1,10 +1,11 @@
 import { frame } from "../delivery/frame.ts";
-import { outcomeNotice, overdueNotice, reminderNotice } from "../delivery/notice.ts";
+import { leftBehindNotice, outcomeNotice, overdueNotice, reminderNotice, waitingNotice } from "../delivery/notice.ts";
 import type { Message } from "../delivery/outbox.ts";
-import { type Decision, rootReasons, UNANSWERED_HOLDS_MS } from "../goals/gate.ts";
+import { type Decision, reportReasons, UNANSWERED_HOLDS_MS } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import { continuationText, wrapUpText } from "../goals/prompts.ts";
 import type { Root } from "../goals/root.ts";
+import { isTellingOverdue } from "../goals/run-hold.ts";
 import { type EndedTask, isEnded, isLive, isOursToTell, isUntold, type LiveTask, type Task } from "../tasks/task.ts";
 
 export interface Composition {
@@ -20,6 +21,8 @@ export interface Composition {
   readonly hasReadTool: boolean;
   /** How long a success may wait for the tasks beside it. */
   readonly holdMs: number;
+  /** Tasks for which a turn that is ending is to be kept open: of `opencode run`. */
+  readonly waitsFor: readonly Task[];
 }
 
 /**
@@ -27,9 +30,13 @@ export interface Composition {
  * continue, every pending outcome rides in that prompt; if not, it is reported by itself.
  */
 export function compose(composition: Composition): Message | undefined {
-  const { root, goal, decision, tasks, addressed, now } = composition;
+  const { root, goal, decision, tasks, addressed, now, waitsFor } = composition;
   const untold = addressed.filter(isUntold);
   const unanswered = tasks.filter(isEnded).filter((task) => reminderAt(task, root) <= now);
+  const isEnding = root.activity.kind === "ending" && reportReasons(root, now).length === 0;
+  // What is to be told would have to be stored first, and the turn ends in a few milliseconds.
+  if (isEnding && waitsFor.length > 0 && (decision.kind !== "continue" || untold.length > 0))
+    return message(composition, root.lastMessageID, "waiting", [waitingNotice(waitsFor)], [], [], []);
   if (decision.kind === "continue" && goal !== undefined) {
     const overdue = tasks.filter(isLive).filter((task) => decision.overdueTaskIDs.includes(task.id));
     const prompt =
@@ -38,8 +45,12 @@ export function compose(composition: Composition): Message | undefined {
         : continuationText(goal);
     return message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
   }
-  const backedOff = goal?.status === "active" && goal.retryAt > now;
-  if (backedOff || rootReasons(root, now).length > 0) return undefined;
+  if (root.activity.kind === "held" && isTellingOverdue(root, now)) {
+    const left = leftBehindNotice(tasks.filter(isLive));
+    return message(composition, root.lastMessageID, "task-outcome", [left], untold, unanswered, []);
+  }
+  const backedOff = goal?.status === "active" && goal.retryAt > now && root.activity.kind !== "held";
+  if (backedOff || reportReasons(root, now).length > 0) return undefined;
   const due = unanswered.length > 0 || reportAt(addressed, composition.holdMs) <= now;
   return due ? message(composition, root.lastMessageID, "task-outcome", [], untold, unanswered, []) : undefined;
 }

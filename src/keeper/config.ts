@@ -3,6 +3,14 @@ import type { GoalLimits } from "../goals/goal.ts";
 import type { ConcurrencyLimit } from "../tasks/slots.ts";
 import type { TaskTiming } from "../tasks/task.ts";
 
+/** `opencode run`. */
+export interface RunConfig {
+  /** Whether the end of a turn waits for tasks. */
+  readonly waits: boolean;
+  /** How long it waits at most; `Infinity`: until nothing is owed. */
+  readonly ceilingMs: number;
+}
+
 /** The options, as milliseconds and by the part that uses them. */
 export interface KeeperConfig {
   readonly timing: TaskTiming;
@@ -15,6 +23,8 @@ export interface KeeperConfig {
   readonly reportHoldMs: number;
   /** Whether the model has the tool that reads the whole of a result. */
   readonly hasReadTool: boolean;
+  /** Set in `opencode run`, where the end of a turn is the end of the process. */
+  readonly run?: RunConfig | undefined;
   /** Name of the command, as people have to type it. */
   readonly command: string;
 }

@@ -9,6 +9,8 @@ import type { StoredRoot } from "./stored-root.ts";
 
 export interface EffectDependencies {
   readonly host: HostPort;
+  /** Lets the host go on with a turn of this root that was held: in `opencode run`. */
+  readonly release?: (rootID: string) => void;
   readonly store: {
     save(stored: StoredRoot): Promise<Saved>;
     /** The claim of another living process that has taken a root over; undefined while it is ours. */
@@ -55,6 +57,8 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
       }
       case "send":
         return run("sending", send(effect, deps));
+      case "release":
+        return deps.release?.(effect.rootID);
       case "verify":
         return run("reading the transcript", verify(effect, deps));
       case "toast": {
@@ -67,17 +71,18 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
 
 /** A message whose reservation was stored long ago may go out without a write, which would have shown a new owner. */
 async function send(
-  { rootID, prompt }: Extract<Effect, { type: "send" }>,
+  { rootID, prompt, deposit }: Extract<Effect, { type: "send" }>,
   { host, store, task, dispatch, isDisposed }: EffectDependencies,
 ): Promise<void> {
-  // Tasks that run here stay ours, whoever keeps the books of their root.
-  const claim = prompt.sessionID === rootID ? await store.taken(rootID) : undefined;
+  // Tasks that run here stay ours, whoever keeps the books of their root; and so is a turn that runs here: it ends in a
+  // few milliseconds, and who has taken the root over was asked while it was held.
+  const claim = prompt.sessionID === rootID && !deposit ? await store.taken(rootID) : undefined;
   if (isDisposed()) return;
   // A report to a task that has ended meanwhile would wake it; somebody above is told.
   const reader = task(prompt.sessionID);
   if (reader !== undefined && isEnded(reader)) return;
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
-  const answer = await settled(host.prompt(prompt));
+  const answer = await settled(deposit ? host.deposit(prompt) : host.prompt(prompt));
   dispatch({ type: "sent", rootID, sessionID: prompt.sessionID, messageID: prompt.messageID, answer });
 }
 

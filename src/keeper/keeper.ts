@@ -27,6 +27,8 @@ export interface KeeperDependencies {
   readonly adopts: boolean;
   /** Nothing is kept of a root any more. */
   readonly onForgotten?: (rootID: string) => void;
+  /** Waits for something, too, and has no alarm of its own. */
+  readonly storage?: { readonly deadline: number; clock(): void };
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
 }
@@ -44,6 +46,8 @@ export class Keeper {
   private readonly mailbox: Input[] = [];
   private readonly touched = new Set<string>();
   private readonly alarm: Alarm;
+  /** Who waits until a root is written. */
+  private readonly writes = new Map<string, (() => void)[]>();
   private revision = 0;
   private statusesAsked = false;
   private draining = false;
@@ -87,6 +91,16 @@ export class Keeper {
       this.draining = false;
       this.alarm.arm(this.deadline());
     }
+    this.tellWritten();
+  }
+
+  /** Resolves once nothing of a root is left to be written; never while it cannot be written. */
+  stored(rootID: string): Promise<void> {
+    const isStored = new Promise<void>((resolve) => {
+      this.writes.set(rootID, [...(this.writes.get(rootID) ?? []), resolve]);
+    });
+    this.tellWritten();
+    return isStored;
   }
 
   goal(rootID: string): Goal | undefined {
@@ -136,12 +150,13 @@ export class Keeper {
 
   /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */
   deadline(): number {
-    let earliest = this.manager.deadline();
+    const { storage } = this.deps;
+    let earliest = Math.min(this.manager.deadline(), this.desk.deadline, storage?.deadline ?? Number.POSITIVE_INFINITY);
     for (const root of this.roots.values()) earliest = Math.min(earliest, root.deadline);
     return earliest;
   }
 
-  /** All zero and not armed once everything has ended and the query windows are over. */
+  /** All zero and not armed once everything has ended, the query windows are over, and nothing was heard for a minute. */
   get sizes(): { roots: number; tasks: number; signs: number; armed: boolean } {
     const { tasks, signs } = this.manager.sizes;
     return { roots: this.roots.size, tasks, signs, armed: this.alarm.armed };
@@ -153,6 +168,14 @@ export class Keeper {
     this.alarm.clear();
     this.mailbox.length = 0;
     this.roots.clear();
+  }
+
+  private tellWritten(): void {
+    for (const [rootID, resolves] of this.writes) {
+      if (this.roots.get(rootID)?.isStored === false) continue;
+      this.writes.delete(rootID);
+      for (const resolve of resolves) resolve();
+    }
   }
 
   private handle(input: Input): void {
@@ -264,6 +287,8 @@ export class Keeper {
   private clock(): void {
     const now = this.deps.clock.now();
     this.manager.tick();
+    this.desk.clock();
+    this.deps.storage?.clock();
     for (const [rootID, root] of this.roots) {
       if (root.deadline > now) continue;
       this.touched.add(rootID);
@@ -282,14 +307,19 @@ export class Keeper {
       this.touched.add(task.rootID);
       this.manager.dispatch(task.id, { type: "status-read", shown: answer.value.has(task.id) });
     }
+    for (const sessionID of this.manager.resting(answer.value)) this.restUnheard(sessionID);
     for (const [rootID, root] of this.roots) {
       const silent = this.manager.signs.lastAt(rootID) + SILENCE_MS <= this.deps.clock.now();
-      const missedIdle = silent && root.state.activity.kind === "busy" && !answer.value.has(rootID);
-      if (!missedIdle) continue;
-      // Not through the mailbox: it is no input, and a replay would hear of it twice.
-      this.touched.add(rootID);
-      this.hostEvent({ type: "session-idle", sessionID: rootID }, rootID);
+      const missedIdle = silent && isWorking(root.state) && !answer.value.has(rootID);
+      if (missedIdle) this.restUnheard(rootID);
     }
+  }
+
+  /** Not through the mailbox: it is no input, and a replay would hear of it twice. */
+  private restUnheard(sessionID: string): void {
+    const rootID = this.rootOf(sessionID);
+    this.touched.add(rootID);
+    this.hostEvent({ type: "session-idle", sessionID }, rootID);
   }
 
   /** One status call serves every silent task and root. */
@@ -425,6 +455,10 @@ function sessionOf(event: HostEvent): string {
 }
 
 /** A root that works has a voice and an activity worth knowing, before anybody sets a goal in it. */
+function isWorking({ activity }: Root): boolean {
+  return activity.kind === "busy" || activity.kind === "ending";
+}
+
 function opensRoot(event: HostEvent): boolean {
   return event.type === "user-message" || event.type === "session-busy";
 }

@@ -2,6 +2,7 @@
 import type { Found, Message } from "../delivery/outbox.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
+import type { Hold } from "../goals/run-hold.ts";
 import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
 import type { NewTask, TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
@@ -111,7 +112,10 @@ export type Input =
 export type Effect =
   | TaskEffect
   | { readonly type: "save"; readonly rootID: string; readonly revision: number; readonly stored: StoredRoot }
-  | { readonly type: "send"; readonly rootID: string; readonly prompt: Prompt }
+  /** `deposit`: into a session that works, whose turn goes on with it. */
+  | { readonly type: "send"; readonly rootID: string; readonly prompt: Prompt; readonly deposit?: boolean }
+  /** The host may go on with a turn that was held. */
+  | { readonly type: "release"; readonly rootID: string }
   | { readonly type: "verify"; readonly rootID: string; readonly sessionID: string; readonly message: Message }
   | {
       readonly type: "toast";
@@ -133,5 +137,7 @@ export type Observation =
     }
   /** Emitted when the answer of the gate changes, not each time it is asked. */
   | { readonly type: "decision"; readonly rootID: string; readonly decision: Decision }
+  /** Emitted when the answer changes. */
+  | { readonly type: "hold"; readonly rootID: string; readonly hold: Hold }
   | { readonly type: "outbox"; readonly rootID: string; readonly state: string; readonly message: Message | undefined }
   | { readonly type: "effect"; readonly rootID: string | undefined; readonly effect: Effect };

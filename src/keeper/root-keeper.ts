@@ -12,6 +12,7 @@ import type { Effect, Observation, Saved } from "./messages.ts";
 import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
+import { RunTurn } from "./run-turn.ts";
 import { type Owner, type StoredRoot, stubs } from "./stored-root.ts";
 import { INTERRUPTED, type TaskDesk } from "./task-desk.ts";
 
@@ -46,6 +47,7 @@ export class RootKeeper {
   private readonly session: RootSession;
   private currentGoal: Goal | undefined;
   private readonly messages: RootMessages;
+  private readonly runTurn: RunTurn | undefined;
   private readonly storage = new RootStorage();
   private claim = 1;
   private lastDecision: Decision | undefined;
@@ -64,6 +66,7 @@ export class RootKeeper {
     this.session = new RootSession(rootID, {
       now: context.now,
       tasks: () => this.tasks,
+      run: context.config.run,
       lastSignAt: () => context.manager.signs.lastAt(rootID),
       onGoalEvent: (event) => this.goalEvent(event),
       onInterrupted: () => this.interruptTasks(),
@@ -79,10 +82,27 @@ export class RootKeeper {
       goal: () => this.currentGoal,
       decision: () => this.decision,
       tasks: () => this.tasks,
+      waitsFor: () => this.runTurn?.waitsFor ?? [],
       storedID: () => this.storage.reservedID,
-      onOtherMessage: () => this.markDirty(UNHURRIED_MS),
+      onOtherMessage: () => this.markDirty(context.config.run === undefined ? UNHURRIED_MS : 0),
       onChange: () => this.changed(),
       onGoalEvent: (event) => this.goalEvent(event),
+      perform: context.perform,
+      observe: context.observe,
+    });
+    const { run, gate } = context.config;
+    if (run === undefined) return;
+    this.runTurn = new RunTurn({
+      rootID,
+      run,
+      now: context.now,
+      session: this.session,
+      tasks: () => this.tasks,
+      addressed: () => this.addressed,
+      decide: (root) => decide(this.currentGoal, root, this.tasks, this.now, gate),
+      isUnderWay: () => this.messages.isUnderWay,
+      canTell: () => !this.storage.isFailing,
+      isPrepared: () => this.isPrepared(),
       perform: context.perform,
       observe: context.observe,
     });
@@ -107,6 +127,11 @@ export class RootKeeper {
   /** Whether a message of ours is on its way. */
   get isSending(): boolean {
     return this.messages.isSending;
+  }
+
+  /** Nothing is left to be written. */
+  get isStored(): boolean {
+    return this.storage.isSettled;
   }
 
   /** The earliest moment at which {@link clock} has something to do. */
@@ -151,6 +176,8 @@ export class RootKeeper {
     if (event.type === "assistant-message" && !event.summary) {
       this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
     }
+    // The message that keeps a turn going cannot wait for a write: its id has to be stored ahead.
+    if (inRoot && event.type === "user-message" && this.context.config.run !== undefined) this.markDirty();
   }
 
   /** Lets everything of this root whose moment has come act. */
@@ -271,11 +298,19 @@ export class RootKeeper {
     }
     this.observeDecision(decision);
     this.messages.work(!this.storage.isFailing);
+    this.runTurn?.evaluate();
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
     this.evaluated = { goal: this.currentGoal, root: this.state, tasks: this.tasks };
     this.nextDeadline = this.isInUse ? this.earliest(decision) : this.forgetAt;
+  }
+
+  /** Where the end of a turn leaves no time for a write, the next message towards the goal has its id before. */
+  private isPrepared(): boolean {
+    if (this.currentGoal?.status !== "active" || this.isSending || this.messages.hasSpare) return true;
+    this.storage.changed(this.now);
+    return false;
   }
 
   private get now(): number {
@@ -357,7 +392,8 @@ export class RootKeeper {
     if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
-    const reserved = messages.reservation(this.currentGoal?.status === "active");
+    const mayWait = this.context.config.run?.waits === true && this.tasks.some(isLive);
+    const reserved = messages.reservation(this.currentGoal?.status === "active" || mayWait);
     const stored: StoredRoot = {
       version: 1,
       self: this.id,
@@ -379,6 +415,7 @@ export class RootKeeper {
       goalDeadline(this.currentGoal, this.now),
       this.messages.deadline,
       decisionDeadline(decision),
+      this.runTurn?.deadline ?? Number.POSITIVE_INFINITY,
       this.storage.deadline,
     );
   }

@@ -1,6 +1,7 @@
 import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
-import { type Decision, rootReasons } from "../goals/gate.ts";
+import { type Decision, reportReasons, rootReasons } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
+import type { TurnBy } from "../goals/root.ts";
 import type { PromptVoice } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
@@ -22,6 +23,8 @@ export interface RootMessagesContext {
   readonly goal: () => Goal | undefined;
   readonly decision: () => Decision;
   readonly tasks: () => readonly Task[];
+  /** Tasks for which an `opencode run` is to be kept open. */
+  readonly waitsFor: () => readonly Task[];
   /** The message id whose reservation is stored. */
   readonly storedID: () => string | undefined;
   /** Another message, or none, is on its way into the root. */
@@ -65,6 +68,16 @@ export class RootMessages {
   /** Whether a message is on its way into the root. */
   get isSending(): boolean {
     return this.sender.message !== undefined;
+  }
+
+  /** The host may not have stored the message yet. */
+  get isUnderWay(): boolean {
+    return this.sender.isUnderWay;
+  }
+
+  /** The next message has an id that is stored. */
+  get hasSpare(): boolean {
+    return this.sender.hasSpare;
   }
 
   get isWaitingForStore(): boolean {
@@ -141,8 +154,8 @@ export class RootMessages {
     this.sender.event({ type: "reader-gone" });
   }
 
-  reservation(isPursuing: boolean): ReservedMessage | undefined {
-    return this.sender.reservation(isPursuing);
+  reservation(mayCome: boolean): ReservedMessage | undefined {
+    return this.sender.reservation(mayCome);
   }
 
   private wanted(): Message | undefined {
@@ -151,15 +164,16 @@ export class RootMessages {
     const { session, ids, config } = context;
     const [goal, decision, tasks, now] = [context.goal(), context.decision(), context.tasks(), context.now()];
     const { reportHoldMs: holdMs, hasReadTool } = config;
-    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs, hasReadTool });
+    const waitsFor = context.waitsFor();
+    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs, hasReadTool, waitsFor });
   }
 
   private maySend(message: Message | undefined): boolean {
     // A tool result may have told one of them meanwhile: what is left goes out in a message of its own.
     if (message?.outcomes.some((outcome) => !this.isStillUntold(outcome)) === true) return false;
     const decision = this.context.decision();
-    if (message?.kind === "task-outcome")
-      return rootReasons(this.context.session.state, this.context.now()).length === 0;
+    if (message?.kind === "task-outcome" || message?.kind === "waiting")
+      return reportReasons(this.context.session.state, this.context.now()).length === 0;
     return decision.kind === "continue" && decision.prompt === message?.kind;
   }
 
@@ -191,7 +205,7 @@ export class RootMessages {
       case "not-stored":
         return this.notStored(message);
       case "started":
-        session.beginTurn(message.id, message.kind === "task-outcome" ? "report" : "continuation");
+        session.beginTurn(message.id, TURN_BY[message.kind]);
         return this.count(message);
       case "overtaken":
         return this.count(message);
@@ -226,11 +240,15 @@ export class RootMessages {
 
   private send(sessionID: string, message: Message, voice: PromptVoice | undefined): void {
     const { id: messageID, partID, text } = message;
+    const { rootID, session, perform } = this.context;
     const prompt = { sessionID, messageID, partID, text, voice, synthetic: true };
-    this.context.perform({ type: "send", rootID: this.context.rootID, prompt });
+    const { kind } = session.state.activity;
+    const deposit = sessionID === rootID && (kind === "held" || kind === "ending");
+    perform({ type: "send", rootID, prompt, deposit });
   }
 
   private delivered(sessionID: string, { id: messageID, outcomes }: Message): void {
+    if (sessionID === this.context.rootID) this.context.session.told();
     for (const { taskID, run } of outcomes)
       this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID });
   }
@@ -250,3 +268,11 @@ export class RootMessages {
     if (kind === "wrapup") onGoalEvent({ type: "wrapped-up" });
   }
 }
+
+/** Whose turn a message of ours starts. */
+const TURN_BY: Readonly<Record<Message["kind"], TurnBy>> = {
+  continuation: "continuation",
+  wrapup: "continuation",
+  "task-outcome": "report",
+  waiting: "report",
+};

@@ -6,15 +6,21 @@ import {
   type Root,
   receiveAsk,
   receiveInRoot,
+  release,
   startTurn,
   type TurnBy,
 } from "../goals/root.ts";
+import { isTellingOverdue } from "../goals/run-hold.ts";
 import type { HostEvent } from "../host/port.ts";
+import { isNative } from "../tasks/lifecycle.ts";
 import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
+import type { RunConfig } from "./config.ts";
 
 export interface SessionContext {
   readonly now: () => number;
   readonly tasks: () => readonly Task[];
+  /** Set in `opencode run`. */
+  readonly run: RunConfig | undefined;
   /** When anything was last heard of the session. */
   readonly lastSignAt: () => number;
   /** What happened in the session, as far as it means something for the goal. */
@@ -52,6 +58,7 @@ export class RootSession {
     this.root = receiveAsk(before, event);
     if (!inRoot) return;
     this.root = receiveInRoot(this.root, event, this.now);
+    this.receiveInRun(before, event);
     // A user who goes on writing has neither quit nor reloaded: the abort was his.
     if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
@@ -88,6 +95,19 @@ export class RootSession {
     this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
   }
 
+  /** The host may go on with the turn. `isOver`: nothing is waited for any more; the next wait has a ceiling of its own. */
+  release(isOver: boolean): void {
+    const root = release(this.root, this.now);
+    this.root = isOver ? { ...root, wait: undefined } : root;
+  }
+
+  /** A message of ours has reached the session. */
+  told(): void {
+    const { wait } = this.root;
+    if (wait !== undefined && isTellingOverdue(this.root, this.now))
+      this.root = { ...this.root, wait: { ...wait, overdueTold: true } };
+  }
+
   /** A session of the tree has ended. */
   ended(sessionID: string): void {
     this.root = closeAsks(this.root, sessionID);
@@ -100,6 +120,20 @@ export class RootSession {
 
   private get now(): number {
     return this.context.now();
+  }
+
+  /** What is different where the end of a turn is the end of the process. */
+  private receiveInRun(before: Root, event: HostEvent): void {
+    const { run } = this.context;
+    if (run === undefined) return;
+    const { presence, activity, wait } = this.root;
+    const slept = before.presence;
+    // A prompt in a script wants its answer; the goal of an earlier day it has not asked for.
+    if ((slept.kind === "asleep" || slept.kind === "goal-asleep") && presence.kind === "awake")
+      this.root = { ...this.root, presence: { kind: "goal-asleep", since: slept.since } };
+    if (activity.kind === "held" && wait === undefined)
+      this.root = { ...this.root, wait: { until: this.now + run.ceilingMs, overdueTold: false } };
+    if (event.type === "step-ended" && activity.kind === "ending") this.turnEnded();
   }
 
   private pause(reason: string): void {
@@ -135,7 +169,10 @@ export class RootSession {
       .tasks()
       .some(
         (task) =>
-          task.status === "running" && task.observed.kind === "aborted" && task.observed.since >= now - QUIETING_MS,
+          isNative(task) &&
+          task.status === "running" &&
+          task.observed.kind === "aborted" &&
+          task.observed.since >= now - QUIETING_MS,
       );
     const hasLaunched = this.context.tasks().some((task) => isLive(task) && task.origin === "launched");
     const isAbort = justAborted || (hasLaunched && now - since > IDLE_PAIR_MS);
@@ -153,7 +190,7 @@ export class RootSession {
     if (activity.kind === "retrying" && activity.until <= now) {
       this.root = { ...this.root, activity: { kind: "busy", askAt: now + SILENCE_MS } };
     }
-    if (activity.kind !== "busy" || activity.askAt > now) return;
+    if ((activity.kind !== "busy" && activity.kind !== "ending") || activity.askAt > now) return;
     const heardUntil = this.context.lastSignAt() + SILENCE_MS;
     this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
     if (heardUntil <= now) this.context.askStatuses();

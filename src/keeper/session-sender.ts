@@ -24,7 +24,7 @@ export interface SenderContext {
 
 /**
  * The outbox of one session: written before acted. A message goes out once its reservation is stored, and only if it is
- * still wanted by then. A continuation that carries nothing else takes ids that were stored ahead.
+ * still wanted by then. A message that carries no outcomes takes ids that were stored ahead.
  */
 export class SessionSender {
   private outbox: Outbox = EMPTY;
@@ -39,6 +39,17 @@ export class SessionSender {
 
   get deadline(): number {
     return outboxDeadline(this.outbox);
+  }
+
+  /** The host may not have stored it yet. */
+  get isUnderWay(): boolean {
+    return this.outbox.state !== "empty" && this.outbox.state !== "sent";
+  }
+
+  /** Ids are stored ahead for the next message. */
+  get hasSpare(): boolean {
+    const { storedID, lastMessageID } = this.context;
+    return this.spare !== undefined && storedID() === this.spare.id && this.spare.id > lastMessageID();
   }
 
   /** A reservation waits to be stored. */
@@ -71,16 +82,16 @@ export class SessionSender {
   }
 
   /**
-   * What is to be stored: the message under way, or with nothing under way the ids of the next continuation, which no
-   * transcript holds yet.
+   * What is to be stored: the message under way, or with nothing under way the ids of the next one, which no transcript
+   * holds yet, if one may come that cannot wait for a write.
    */
-  reservation(isPursuing: boolean): ReservedMessage | undefined {
+  reservation(mayCome: boolean): ReservedMessage | undefined {
     const { message } = this;
     if (message !== undefined) {
       const { text: _text, ...reserved } = message;
       return reserved;
     }
-    if (!isPursuing) return undefined;
+    if (!mayCome) return undefined;
     const { ids, lastMessageID } = this.context;
     const after = lastMessageID();
     if (this.spare === undefined || this.spare.id <= after) this.spare = { id: ids.message(after), partID: ids.part() };
@@ -106,9 +117,8 @@ export class SessionSender {
 
   private withSpare(message: Message): Message {
     const { spare } = this;
-    const carriesMore = message.outcomes.length > 0 || message.overdueTaskIDs.length > 0;
-    if (message.kind !== "continuation" || carriesMore || spare === undefined) return message;
-    if (this.context.storedID() !== spare.id || spare.id <= this.context.lastMessageID()) return message;
+    // What it carries would have to be stored with it.
+    if (spare === undefined || message.outcomes.length > 0 || !this.hasSpare) return message;
     // Used once: the event that would show that the host has it may get lost.
     this.spare = undefined;
     return { ...message, ...spare, text: message.text.replace(message.id, spare.id) };

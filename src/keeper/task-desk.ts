@@ -23,7 +23,7 @@ const LAUNCHES_WITHIN_MS = 60_000;
 
 /** What is asked for about tasks: launched, resumed, cancelled, read, and who may start. */
 export class TaskDesk {
-  /** When the launches of a session, or below a root, were stopped. */
+  /** When the launches of a session, or below a root, were stopped; the earliest first. */
   private readonly stops = new Map<string, { readonly at: number; readonly why: string }>();
   private admittedFor = "";
 
@@ -65,9 +65,22 @@ export class TaskDesk {
 
   /** Tasks of this session, or below this root, that are still being made come too late. */
   stopLaunches(sessionID: string, why = STOPPED): void {
+    this.stops.delete(sessionID);
+    this.stops.set(sessionID, { at: this.context.now(), why });
+  }
+
+  /** The earliest moment at which {@link clock} has something to do. */
+  get deadline(): number {
+    const [first] = this.stops.values();
+    return first === undefined ? Number.POSITIVE_INFINITY : first.at + LAUNCHES_WITHIN_MS;
+  }
+
+  clock(): void {
     const now = this.context.now();
-    for (const [id, { at }] of this.stops) if (at + LAUNCHES_WITHIN_MS < now) this.stops.delete(id);
-    this.stops.set(sessionID, { at: now, why });
+    for (const [id, { at }] of this.stops) {
+      if (at + LAUNCHES_WITHIN_MS > now) return;
+      this.stops.delete(id);
+    }
   }
 
   private stoppedSince(requestedAt: number, ...sessionIDs: readonly string[]): string | undefined {

@@ -73,6 +73,7 @@ export class BackgroundTaskManager {
       adopts: deps.adopts,
       dispatch: (taskID, event) => this.dispatch(taskID, event),
       open: (child) => this.open(child),
+      askStatuses: () => deps.onEffect({ type: "ask-statuses" }),
     });
   }
 
@@ -145,7 +146,8 @@ export class BackgroundTaskManager {
   /** Lets every deadline that has passed act, and removes records whose query window is over. */
   tick(): void {
     const now = this.deps.now();
-    if (this.deadline() > now) return;
+    if (this.sessions.deadline() <= now) this.sessions.tick();
+    if (this.recordsDeadline() > now) return;
     for (const task of [...this.records.all()]) {
       if (taskDeadline(task) <= now) this.dispatch(task.id, { type: "clock" });
       const record = this.records.get(task.id);
@@ -155,6 +157,15 @@ export class BackgroundTaskManager {
 
   /** The earliest moment at which {@link tick} has something to do. */
   deadline(): number {
+    return Math.min(this.recordsDeadline(), this.sessions.deadline());
+  }
+
+  /** Sessions that are no tasks and have come to rest unheard. `working`: what the host shows as working. */
+  resting(working: { has(sessionID: string): boolean }): readonly string[] {
+    return this.sessions.resting(working);
+  }
+
+  private recordsDeadline(): number {
     // Between two changes of the books it stays what it is.
     if (this.earliest?.version === this.version) return this.earliest.at;
     let at = Number.POSITIVE_INFINITY;

@@ -27,6 +27,8 @@ export interface ResumeRequest extends LaunchWishes {
   /** The assistant message whose tool call it is: an outcome that was not told yet counts as told by its result. */
   readonly messageID?: string | undefined;
   readonly prompt: string;
+  /** Aborted before the next run is there, none begins: OpenCode drops the result that would tell of the run before. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The next run of an ended task, ready to be queued. */
@@ -71,6 +73,7 @@ export interface LauncherDependencies {
 }
 
 const LONGEST_TITLE = 200;
+const CANCELLED_MEANWHILE = "It was cancelled while it was being resumed.";
 
 /** Makes child sessions for tasks. What becomes of them then is the books' business. */
 export class Launcher {
@@ -195,6 +198,7 @@ export class Launcher {
     const current = books.get(taskID);
     // While that was written somebody else may have resumed it, or its query window has ended.
     if (current !== undefined && !isEnded(current)) throw new LaunchError(stillWorks(current));
+    if (isAborted(request)) throw new LaunchError(CANCELLED_MEANWHILE);
     const isTold = current?.delivery.state !== "pending" && current?.delivery.state !== "undelivered";
     const earlier = isTold ? undefined : current;
     if (current === undefined) {
@@ -204,7 +208,7 @@ export class Launcher {
     } else {
       const { callerID, messageID } = request;
       books.resume({ taskID, callerID, messageID, requestedAt, launch, promptID, prompt });
-      if (!this.isLive(taskID)) throw new LaunchError("It was cancelled while it was being resumed.");
+      if (!this.isLive(taskID)) throw new LaunchError(CANCELLED_MEANWHILE);
     }
     return { task: this.recorded(taskID), earlier };
   }
@@ -282,7 +286,7 @@ function mustExist(model: LaunchWishes["model"], known: ReadonlySet<string> | un
 }
 
 /** Asked anew each time: it changes while OpenCode is asked. */
-function isAborted({ signal }: LaunchRequest): boolean {
+function isAborted({ signal }: Pick<LaunchRequest, "signal">): boolean {
   return signal?.aborted === true;
 }
 

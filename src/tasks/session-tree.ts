@@ -81,6 +81,20 @@ export class SessionTree {
     );
   }
 
+  /** Sessions below another one, at any depth. */
+  below(sessionID: string): readonly Readonly<Seen>[] {
+    return [...this.sessions.values()].filter((seen) => this.isBelow(seen, sessionID));
+  }
+
+  private isBelow(seen: Seen, sessionID: string): boolean {
+    let current: Seen | undefined = seen;
+    for (let depth = 0; current?.parentID !== undefined && depth < DEEPEST_CHAIN; depth++) {
+      if (current.parentID === sessionID) return true;
+      current = this.sessions.get(current.parentID);
+    }
+    return false;
+  }
+
   get size(): number {
     return this.sessions.size;
   }

@@ -6,6 +6,7 @@ import type { Signs } from "./signs.ts";
 import type { Origin, Task } from "./task.ts";
 import type { TaskEvent } from "./task-event.ts";
 import type { TaskRecords } from "./task-records.ts";
+import { UnneededSessions, type Use } from "./unneeded-sessions.ts";
 
 /** A child that somebody else has made, seen at work. */
 export interface NoticedChild extends Pick<Task, "id" | "parentID" | "rootID" | "origin" | "title" | "createdAt"> {
@@ -22,24 +23,35 @@ export interface SessionWatchDependencies {
   readonly dispatch: (taskID: string, event: TaskEvent) => void;
   /** Opens a record. */
   readonly open: (child: NoticedChild) => void;
+  readonly askStatuses: () => void;
 }
 
 /** What the host shows of its sessions, sorted to the tasks that it concerns. It changes no record itself. */
 export class SessionWatch {
   private readonly watched = new Set<string>();
+  private readonly unneeded: UnneededSessions;
 
-  constructor(private readonly deps: SessionWatchDependencies) {}
+  constructor(private readonly deps: SessionWatchDependencies) {
+    this.unneeded = new UnneededSessions({
+      now: deps.now,
+      useOf: (sessionID) => this.useOf(sessionID),
+      forget: (sessionID) => this.forget(sessionID),
+      askStatuses: deps.askStatuses,
+    });
+  }
 
   /** Sorts one host event to the tasks that it concerns. */
   receive(event: HostEvent): void {
     switch (event.type) {
       case "session-seen":
-        return this.deps.tree.see(event.session);
+        this.deps.tree.see(event.session);
+        return this.heard(event.session.id);
       case "session-deleted":
         return this.deleted(event.sessionID);
       case "session-busy":
       case "session-retrying":
         this.deps.tree.setBusy(event.sessionID, true);
+        this.heard(event.sessionID);
         // A provider that is asked again in an hour is no silence until then.
         if (event.type === "session-retrying") this.deps.signs.mark(event.sessionID, event.until);
         this.notice(event.sessionID);
@@ -62,6 +74,13 @@ export class SessionWatch {
         return;
       case "tool":
         return this.tool(event);
+      case "step-ended":
+        // Its message is complete but for the host's own books: what it has read is answered.
+        this.answered(event.sessionID, event.parentID);
+        return this.turnEnded(event.sessionID);
+      case "turn-held":
+      case "turn-goes-on":
+        return this.deps.signs.mark(event.sessionID, this.deps.now());
       case "user-message":
       case "session-compacted":
       case "ask-opened":
@@ -85,17 +104,35 @@ export class SessionWatch {
 
   unwatch(rootID: string): void {
     this.watched.delete(rootID);
+    this.heard(rootID);
   }
 
-  /** A session that is over stays known while it has children, who find their root through it, or is watched. */
+  /**
+   * A record is gone. Its session stays known while it works, or has children, who find their root through it. A root
+   * is left for later: a turn of it may be about to begin.
+   */
   forgetEnded(sessionID: string): void {
-    const { tree, records } = this.deps;
+    const { tree } = this.deps;
     let seen = tree.get(sessionID);
-    while (seen !== undefined && !seen.busy && !records.has(seen.id) && !tree.hasChildren(seen.id)) {
-      if (this.watched.has(seen.id)) return;
-      tree.forget(seen.id);
-      seen = seen.parentID === undefined ? undefined : tree.get(seen.parentID);
+    while (seen?.parentID !== undefined && this.useOf(seen.id) === "none") {
+      this.forget(seen.id);
+      seen = tree.get(seen.parentID);
     }
+    if (seen !== undefined) this.heard(seen.id);
+  }
+
+  /** The earliest moment at which {@link tick} has something to do. */
+  deadline(): number {
+    return this.unneeded.deadline();
+  }
+
+  tick(): void {
+    this.unneeded.tick();
+  }
+
+  /** Sessions that are no tasks and have come to rest unheard. `working`: what the host shows as working. */
+  resting(working: { has(sessionID: string): boolean }): readonly string[] {
+    return this.unneeded.resting(working);
   }
 
   /** Opens the record of a child. `wanted`: also when nothing watches its root yet. */
@@ -116,12 +153,17 @@ export class SessionWatch {
     this.deps.tree.setBusy(sessionID, false);
     this.deps.signs.rest(sessionID);
     this.deps.dispatch(sessionID, { type: "idle" });
-    // The turn that held a foreground result is over: its reader has it.
+    this.turnEnded(sessionID);
+    const rootID = this.deps.tree.rootOf(sessionID);
+    if (rootID === undefined || !this.isWatched(rootID)) this.forget(sessionID);
+    else this.heard(sessionID);
+  }
+
+  /** The turn that held the result of a foreground task is over: its reader has it. */
+  private turnEnded(sessionID: string): void {
     for (const task of this.deps.records.deliveredTo(sessionID)) {
       if (task.delivery.byTurn) this.deps.dispatch(task.id, { type: "reconciled", run: task.run.number });
     }
-    const rootID = this.deps.tree.rootOf(sessionID);
-    if (rootID === undefined || !this.isWatched(rootID)) this.deps.tree.forget(sessionID);
   }
 
   private deleted(sessionID: string): void {
@@ -135,7 +177,8 @@ export class SessionWatch {
       if (isRoot) this.deps.dispatch(task.id, { type: "undelivered", run: task.run.number, reason });
     }
     this.watched.delete(sessionID);
-    this.deps.tree.forget(sessionID);
+    for (const seen of this.deps.tree.below(sessionID)) this.forget(seen.id);
+    this.forget(sessionID);
   }
 
   private tool(event: Extract<HostEvent, { type: "tool" }>): void {
@@ -160,6 +203,7 @@ export class SessionWatch {
       isRunning: event.state === "running",
       title: child.title,
     });
+    this.heard(child.sessionID);
     const known = this.deps.records.get(child.sessionID);
     if (known === undefined) {
       // Only a call that still works makes a task: the host repeats the parts of old calls when it compacts.
@@ -207,6 +251,25 @@ export class SessionWatch {
       if (task.delivery.byTurn || userMessageID < task.delivery.messageID) continue;
       this.deps.dispatch(task.id, { type: "reconciled", run: task.run.number });
     }
+  }
+
+  private heard(sessionID: string): void {
+    if (this.deps.tree.get(sessionID) !== undefined) this.unneeded.heard(sessionID);
+  }
+
+  private forget(sessionID: string): void {
+    this.deps.tree.forget(sessionID);
+    this.unneeded.forgotten(sessionID);
+  }
+
+  private useOf(sessionID: string): Use {
+    const { tree, records } = this.deps;
+    if (this.watched.has(sessionID) || records.has(sessionID)) return "held";
+    if (records.hasRoot(sessionID) || tree.hasChildren(sessionID)) return "needed";
+    const seen = tree.get(sessionID);
+    if (seen?.busy !== true) return "none";
+    // Whoever keeps the books of a root asks for it when it is silent.
+    return seen.parentID === undefined ? "needed" : "doubtful";
   }
 
   /** A root counts while a goal watches it, or while it has records. */

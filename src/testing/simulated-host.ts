@@ -165,6 +165,11 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     });
   }
 
+  /** A session that works takes every message into its turn. */
+  deposit(prompt: Prompt): Promise<Answer<void>> {
+    return this.prompt(prompt);
+  }
+
   private accept(session: SimulatedSession, prompt: Prompt, fate: PromptFate): void {
     const { messageID: id, partID, text, synthetic } = prompt;
     const voice = this.resolve(session, prompt.voice);

@@ -71,8 +71,8 @@ async function launch(deps: TaskToolDependencies, wishes: Wishes<"launch">, cont
 async function resume(deps: TaskToolDependencies, wishes: Wishes<"resume">, context: ToolCall): Promise<string> {
   const { tasks, now } = deps;
   const before = await unreadText(tasks, wishes.taskID);
-  const { sessionID: callerID, messageID } = context;
-  const { task, earlier } = await tasks.resume({ ...wishes, callerID, messageID });
+  const { sessionID: callerID, messageID, abort: signal } = context;
+  const { task, earlier } = await tasks.resume({ ...wishes, callerID, messageID, signal });
   const said = begun(deps, `Resumed (run ${task.run.number})`, task, context);
   if (earlier === undefined) return said;
   const read = before?.task?.run.number === earlier.run.number ? before.text : "";

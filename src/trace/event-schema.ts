@@ -29,6 +29,9 @@ export const hostEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("session-idle"), ...session }),
   z.object({ type: z.literal("session-error"), ...session, error }),
   z.object({ type: z.literal("session-compacted"), ...session }),
+  z.object({ type: z.literal("turn-held"), ...session, messageID: z.string() }),
+  z.object({ type: z.literal("turn-goes-on"), ...session }),
+  z.object({ type: z.literal("step-ended"), ...session, messageID: z.string(), parentID: z.string() }),
   z.object({
     type: z.literal("user-message"),
     ...session,
@@ -224,7 +227,9 @@ export const effect = z.discriminatedUnion("type", [
     text,
     agent: z.optional(z.string()),
     model: z.optional(z.string()),
+    deposit: z.optional(z.boolean()),
   }),
+  z.object({ type: z.literal("release") }),
   z.object({ type: z.literal("verify"), ...session, messageID: z.string() }),
   z.object({
     type: z.literal("toast"),

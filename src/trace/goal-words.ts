@@ -1,8 +1,8 @@
 import { excerpt } from "../delivery/frame.ts";
-import { goalState, stopReason, waitReason } from "../goals/words.ts";
+import { goalState, releaseReason, stopReason, waitReason } from "../goals/words.ts";
 import { duration } from "../time/duration.ts";
 import { count, type Saying, taskName } from "./saying.ts";
-import type { TracedDecision, TracedWaitReason, TraceRecord } from "./schema.ts";
+import type { TracedDecision, TracedHold, TracedWaitReason, TraceRecord } from "./schema.ts";
 import { toGoal, toStopReason, toWaitReason } from "./untrace.ts";
 
 export function goalSaying(record: Extract<TraceRecord, { kind: "goal" }>): Saying | undefined {
@@ -45,6 +45,13 @@ export function decisionSaying(decision: TracedDecision, at: number): Saying | u
       return { what: `waits: ${waits(decision.reasons, at).join("; ")}`, tone: "warn" };
     }
   }
+}
+
+/** What `opencode run` waits for at the end of a turn. That nothing is owed needs no words. */
+export function holdSaying(hold: TracedHold, at: number): Saying | undefined {
+  if (hold.kind === "hold") return { what: `is held: ${waits(hold.reasons, at).join("; ")}`, tone: "warn" };
+  const words = releaseReason(hold.why);
+  return words === undefined ? undefined : { what: `goes on: ${words}`, tone: "dim" };
 }
 
 function waits(reasons: readonly TracedWaitReason[], at: number): readonly string[] {

@@ -23,7 +23,14 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
     case "session-busy":
     case "session-idle":
     case "session-compacted":
+    case "turn-goes-on":
       return { type: event.type, sessionID: event.sessionID };
+    case "turn-held":
+      return { type: event.type, sessionID: event.sessionID, messageID: event.messageID };
+    case "step-ended": {
+      const { type, sessionID, messageID, parentID } = event;
+      return { type, sessionID, messageID, parentID };
+    }
     case "session-retrying":
       return { type: event.type, sessionID: event.sessionID, until: event.until, message: text(event.message) };
     case "session-error":

@@ -1,12 +1,13 @@
 import type { Decision, StopReason, WaitReason } from "../goals/gate.ts";
 import type { GoalEvent } from "../goals/goal.ts";
+import type { Hold } from "../goals/run-hold.ts";
 import type { Answer } from "../host/port.ts";
 import type { Effect, Input } from "../keeper/messages.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
 import { isEnded, type Launch } from "../tasks/task.ts";
 import type { TracedEffect, TracedInput } from "./event-schema.ts";
 import { modelOf } from "./host-record.ts";
-import type { TracedDecision, TracedStopReason, TracedWaitReason } from "./schema.ts";
+import type { TracedDecision, TracedHold, TracedStopReason, TracedWaitReason } from "./schema.ts";
 import { optionalError, reasonOf, type Texts } from "./texts.ts";
 
 /** What came in beside host events, without its texts. */
@@ -106,6 +107,7 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
       return { type: effect.type, taskID: effect.taskID, run: effect.run, scope: effect.scope };
     case "ask-statuses":
     case "reread":
+    case "release":
       return { type: effect.type };
     case "start": {
       const { type, taskID, run, promptID: messageID, prompt, voice, mayBeThere } = effect;
@@ -121,7 +123,9 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
     }
     case "send": {
       const { sessionID, messageID, text: body, voice } = effect.prompt;
-      return { type: effect.type, sessionID, messageID, text: text(body), agent: voice?.agent, model: modelOf(voice) };
+      const deposit = effect.deposit === true ? { deposit: true } : {};
+      const said = { text: text(body), agent: voice?.agent, model: modelOf(voice) };
+      return { type: effect.type, sessionID, messageID, ...said, ...deposit };
     }
     case "verify":
       return { type: effect.type, sessionID: effect.sessionID, messageID: effect.message.id };
@@ -193,7 +197,7 @@ function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInpu
 }
 
 function tracedWait(reason: WaitReason, text: Texts): TracedWaitReason {
-  const wayOut = "until" in reason ? { until: reason.until } : { endedBy: reason.endedBy };
+  const wayOut = "until" in reason ? { until: finite(reason.until) } : { endedBy: reason.endedBy };
   switch (reason.why) {
     case "provider-retries":
       return { why: reason.why, ...wayOut, message: text(reason.message) };
@@ -212,6 +216,18 @@ function tracedWait(reason: WaitReason, text: Texts): TracedWaitReason {
     case "asleep":
       return { why: reason.why, ...wayOut };
   }
+}
+
+/** Both kinds of reasons are among those of the gate. */
+export function tracedHold(hold: Hold, text: Texts): TracedHold {
+  return hold.kind === "release"
+    ? { kind: hold.kind, why: hold.why }
+    : { kind: hold.kind, reasons: hold.reasons.map((reason) => tracedWait(reason, text)), until: finite(hold.until) };
+}
+
+/** JSON has no infinity. */
+function finite(moment: number): number | undefined {
+  return Number.isFinite(moment) ? moment : undefined;
 }
 
 function tracedStop(reason: StopReason, text: Texts): TracedStopReason {

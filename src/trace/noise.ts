@@ -55,6 +55,9 @@ function levelOf(event: HostEvent): readonly [string, string, string] | undefine
     case "assistant-text":
     case "ask-opened":
     case "ask-closed":
+    case "turn-held":
+    case "turn-goes-on":
+    case "step-ended":
       return undefined;
   }
 }

@@ -2,7 +2,7 @@ import type { Message } from "../delivery/outbox.ts";
 import type { Observation } from "../keeper/messages.ts";
 import { isEnded, type Task, taskDeadline } from "../tasks/task.ts";
 import { tracedHostEvent } from "./host-record.ts";
-import { pauseReason, tracedDecision, tracedEffect, tracedInput } from "./input-record.ts";
+import { pauseReason, tracedDecision, tracedEffect, tracedHold, tracedInput } from "./input-record.ts";
 import type { TracedTask, TraceEntry } from "./schema.ts";
 import { optionalError, type Texts, texts } from "./texts.ts";
 
@@ -24,6 +24,8 @@ export function toRecord(observation: Observation, at: number, withText: boolean
       return goalEntry(observation, at, text);
     case "decision":
       return { at, kind: "decision", decision: tracedDecision(observation.decision, text) };
+    case "hold":
+      return { at, kind: "hold", hold: tracedHold(observation.hold, text) };
     case "outbox":
       return { at, kind: "outbox", state: observation.state, message: tracedMessage(observation.message) };
     case "effect":

@@ -48,6 +48,11 @@ const decision = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("stop"), reason: stopReason }),
 ]);
 
+const hold = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("hold"), reasons: z.array(waitReason), until: z.optional(z.number()) }),
+  z.object({ kind: z.literal("release"), why: z.string() }),
+]);
+
 /** How a task stood after a change. */
 const taskState = z.object({
   status: z.enum(["queued", "running", "missing", "completed", "failed", "cancelled", "lost"]),
@@ -111,6 +116,8 @@ export const traceRecord = z.discriminatedUnion("kind", [
     objective: text,
   }),
   z.object({ ...line, kind: z.literal("decision"), decision }),
+  /** Why the turn of an `opencode run` is held, or goes on. */
+  z.object({ ...line, kind: z.literal("hold"), hold }),
   z.object({
     ...line,
     kind: z.literal("outbox"),
@@ -118,7 +125,7 @@ export const traceRecord = z.discriminatedUnion("kind", [
     message: z.optional(
       z.object({
         id: z.string(),
-        kind: z.enum(["continuation", "wrapup", "task-outcome"]),
+        kind: z.enum(["continuation", "wrapup", "task-outcome", "waiting"]),
         outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
         overdueTaskIDs: z.array(z.string()),
       }),
@@ -133,5 +140,6 @@ type Unstamped<T> = T extends unknown ? Omit<T, "seq" | "pid" | "root"> : never;
 export type TraceEntry = Unstamped<TraceRecord>;
 export type TracedDecision = z.infer<typeof decision>;
 export type TracedWaitReason = z.infer<typeof waitReason>;
+export type TracedHold = z.infer<typeof hold>;
 export type TracedStopReason = z.infer<typeof stopReason>;
 export type TracedTask = z.infer<typeof taskState>;

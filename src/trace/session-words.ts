@@ -43,6 +43,9 @@ export function rootSaying(event: TracedHostEvent, at: number): Saying | undefin
     case "user-message":
     case "assistant-text":
     case "assistant-message":
+    case "turn-held":
+    case "turn-goes-on":
+    case "step-ended":
       return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { decisionSaying, goalSaying } from "./goal-words.ts";
+import { decisionSaying, goalSaying, holdSaying } from "./goal-words.ts";
 import { count, type Saying, taskName } from "./saying.ts";
 import type { TraceRecord } from "./schema.ts";
 import { askSaying, inputSaying, rootSaying } from "./session-words.ts";
@@ -79,6 +79,7 @@ export class Timeline {
         return "taskID" in record.input ? this.name(record.input.taskID) : "main";
       case "goal":
       case "decision":
+      case "hold":
       case "outbox":
       case "effect":
         return "main";
@@ -105,6 +106,8 @@ export class Timeline {
       case "decision":
         this.held = undefined;
         return decisionSaying(record.decision, record.at);
+      case "hold":
+        return holdSaying(record.hold, record.at);
       case "outbox":
         return this.outboxSaying(record);
       case "effect":
@@ -137,7 +140,12 @@ export class Timeline {
     const before = this.outbox;
     this.outbox = state;
     if (message === undefined) return undefined;
-    const names = { continuation: `continuation ${this.turns + 1}`, wrapup: "the wrap-up", "task-outcome": "a report" };
+    const names = {
+      continuation: `continuation ${this.turns + 1}`,
+      wrapup: "the wrap-up",
+      "task-outcome": "a report",
+      waiting: "a message that keeps the turn open",
+    };
     const called = names[message.kind];
     switch (state) {
       case "sending": {

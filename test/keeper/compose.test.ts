@@ -53,7 +53,8 @@ interface Situation {
 /** What is said when the gate itself has decided. */
 function said({ goal, root = aRoot(), tasks = [], now = NOW }: Situation) {
   const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
-  return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, holdMs: HOLD_MS, hasReadTool: true });
+  const config = { holdMs: HOLD_MS, hasReadTool: true, waitsFor: [] };
+  return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, ...config });
 }
 
 const failed = (id: string) =>

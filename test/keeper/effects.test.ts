@@ -60,6 +60,7 @@ function aHost(calls: unknown[]): HostPort {
     createChild: answer("createChild", aSession(CHILD)),
     abort: answer("abort", undefined),
     prompt: answer("prompt", undefined),
+    deposit: answer("deposit", undefined),
     show: answer("show", undefined),
     writeMetadata: answer("writeMetadata", undefined),
     toast: (toast) => {

@@ -13,6 +13,12 @@ class Desk {
   readonly clock = new SimulatedClock(T0);
   readonly effects: Effect[] = [];
   private made = 100;
+  readonly storage = {
+    deadline: Number.POSITIVE_INFINITY,
+    clock() {
+      this.deadline = Number.POSITIVE_INFINITY;
+    },
+  };
   readonly keeper = new Keeper({
     clock: this.clock,
     config: {
@@ -25,6 +31,7 @@ class Desk {
       reportHoldMs: 900_000,
       hasReadTool: true,
     },
+    storage: this.storage,
     adopts: true,
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
     runner: "me",
@@ -155,6 +162,49 @@ describe("a message of the user's that is on its way", () => {
 
   test("one that never arrives leaves no books behind", async () => {
     await fresh.clock.advance(30 * SECOND);
-    expect(fresh.keeper.sizes).toMatchObject({ roots: 0, armed: false });
+    expect(fresh.keeper.sizes.roots).toBe(0);
+    await fresh.clock.advance(30 * SECOND);
+    expect(fresh.keeper.sizes.armed).toBe(false);
   });
+});
+
+describe("a session that is no task and whose idle was never heard", () => {
+  const child = aSession(CHILD, { parentID: ROOT });
+
+  function working(): Desk {
+    const seen = new Desk().host({ type: "session-seen", session: aSession(ROOT), created: true });
+    return seen.host(
+      { type: "session-seen", session: child, created: true },
+      { type: "session-busy", sessionID: CHILD },
+    );
+  }
+
+  test("is forgotten with its root once the host does not show it any more", async () => {
+    const seen = working();
+    await seen.clock.advance(60 * SECOND);
+    expect(seen.effects).toEqual([{ type: "ask-statuses" }]);
+    seen.keeper.dispatch({ type: "statuses", answer: { kind: "known", value: new Map() } });
+    await seen.clock.advance(60 * SECOND);
+    expect(seen.keeper.manager.tree.size).toBe(0);
+    expect(seen.keeper.sizes.armed).toBe(false);
+  });
+
+  test("is kept while the host shows it as working, and while the host does not answer", async () => {
+    const seen = working();
+    for (const answer of [{ kind: "known", value: new Map([[CHILD, "busy" as const]]) }, UNKNOWN] as const) {
+      await seen.clock.advance(60 * SECOND);
+      seen.keeper.dispatch({ type: "statuses", answer });
+    }
+    expect(seen.keeper.manager.tree.rootOf(CHILD)).toBe(ROOT);
+    expect(seen.keeper.sizes.armed).toBe(true);
+  });
+});
+
+test("the alarm rings for what the storage waits for, too", async () => {
+  const seen = new Desk();
+  seen.storage.deadline = T0 + SECOND;
+  seen.host({ type: "session-compacted", sessionID: ROOT });
+  expect(seen.keeper.deadline()).toBe(T0 + SECOND);
+  await seen.clock.advance(SECOND);
+  expect(seen.keeper.sizes.armed).toBe(false);
 });

@@ -201,6 +201,33 @@ describe("launches that were stopped", () => {
     expect(task("ses_a")).toMatchObject({ status: "queued" });
   });
 
+  test("are known for as long as a launch takes, and then no more", () => {
+    launch("ses_a");
+    expect(desk.deadline).toBe(Number.POSITIVE_INFINITY);
+    desk.cancel("ses_a", "enough");
+    now += 1_000;
+    desk.stopLaunches(ROOT);
+    expect(desk.deadline).toBe(T0 + 60_000);
+    now = desk.deadline;
+    desk.clock();
+    expect(desk.deadline).toBe(T0 + 61_000);
+    launch("ses_late", { requestedAt: T0 + 500 });
+    expect(task("ses_late")).toMatchObject({ status: "cancelled" });
+    now = desk.deadline;
+    desk.clock();
+    expect(desk.deadline).toBe(T0 + 61_000 + 59_000);
+    now = desk.deadline;
+    desk.clock();
+    expect(desk.deadline).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("again, they are known for as long from then on", () => {
+    desk.stopLaunches(ROOT);
+    now += 1_000;
+    desk.stopLaunches(ROOT);
+    expect(desk.deadline).toBe(T0 + 61_000);
+  });
+
   test("whoever launches may have stopped it himself, with his own words", () => {
     launch("ses_a", { stopped: "its turn was over" });
     expect(task("ses_a")).toMatchObject({ status: "cancelled", outcome: { reason: "its turn was over" } });

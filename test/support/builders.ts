@@ -80,6 +80,7 @@ export function aRoot(more: Partial<Root> = {}): Root {
     turn: undefined,
     lastMessageID: "msg_1",
     lastSpokenID: "msg_1",
+    wait: undefined,
     ...more,
   };
 }

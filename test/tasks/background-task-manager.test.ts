@@ -65,6 +65,11 @@ function books(): Books {
   return new Books(aSession(ROOT), CHILD_OF_ROOT, GRANDCHILD);
 }
 
+/** The host shows a session: renamed, touched, or written to. */
+function shown(sessionID: string): HostEvent {
+  return { type: "session-seen", session: aSession(sessionID), created: false };
+}
+
 function busy(sessionID = CHILD): HostEvent {
   return { type: "session-busy", sessionID };
 }
@@ -355,7 +360,7 @@ describe("siblings", () => {
 
 describe("deadlines", () => {
   test("nothing is waited for where nothing is", () => {
-    expect(books().manager.deadline()).toBe(Number.POSITIVE_INFINITY);
+    expect(new Books().manager.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("the earliest of all tasks counts, and after a tick there is none in the past", () => {
@@ -405,6 +410,7 @@ describe("the query window", () => {
     expect(seen.task()).toMatchObject({ status: "completed", outcome: { text: "t" } });
     seen.tickAt(T0 + TIMING.cleanupDelayMs);
     expect(seen.manager.sizes).toEqual({ tasks: 0, signs: 0, roots: 0 });
+    seen.tickAt(T0 + TIMING.cleanupDelayMs + MINUTE);
     expect(seen.manager.deadline()).toBe(Number.POSITIVE_INFINITY);
     expect(seen.changes.at(-1)).toMatchObject({ after: undefined, event: "cleanup" });
   });
@@ -432,6 +438,80 @@ describe("the tree is not a leak", () => {
   test("a root with records is not", () => {
     const seen = books().receive(call({ background: true }), busy(), idle(), idle(ROOT));
     expect(seen.manager.tree.rootOf(CHILD)).toBe(ROOT);
+  });
+
+  test("a session that the host shows once more when its turn is over is forgotten when nothing follows", () => {
+    const seen = new Books(aSession(ROOT)).receive(busy(ROOT), idle(ROOT), shown(ROOT));
+    seen.tickAt(T0 + MINUTE - 1);
+    expect(seen.manager.tree.size).toBe(1);
+    seen.tickAt(T0 + MINUTE);
+    expect(seen.manager.tree.size).toBe(0);
+    expect(seen.manager.deadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("a root whose turn is about to begin is not forgotten because the last record below it goes", () => {
+    const seen = new Books(aSession(ROOT), CHILD_OF_ROOT);
+    seen.manager.restore([anEndedTask({ delivery: delivered() })]);
+    seen.manager.dispatch(CHILD, { type: "reconciled", run: 1 });
+    seen.now = T0 + TIMING.cleanupDelayMs - 1;
+    seen.receive(shown(ROOT)).tickAt(T0 + TIMING.cleanupDelayMs);
+    expect(seen.task()).toBeUndefined();
+    seen.receive(busy(ROOT));
+    expect(seen.manager.tree.get(ROOT)).toMatchObject({ busy: true });
+  });
+
+  test("a watched root stays known without a deadline, and goes when nobody watches it any more", () => {
+    const seen = new Books(aSession(ROOT)).watch().tickAt(T0 + MINUTE);
+    expect(seen.manager.tree.size).toBe(1);
+    expect(seen.manager.deadline()).toBe(Number.POSITIVE_INFINITY);
+    seen.manager.unwatch(ROOT);
+    seen.tickAt(T0 + 2 * MINUTE);
+    expect(seen.manager.tree.size).toBe(0);
+  });
+
+  test("a child stays known while it works, and so does the root above it", () => {
+    const seen = books()
+      .receive(busy("ses_grandchild"))
+      .tickAt(T0 + MINUTE);
+    expect(["ses_grandchild", CHILD, ROOT].map((id) => seen.manager.tree.rootOf(id))).toEqual([ROOT, ROOT, ROOT]);
+    expect(seen.manager.deadline()).toBe(T0 + 2 * MINUTE);
+  });
+
+  test("the host is asked about a child that works unwatched and of which nothing was heard", () => {
+    const seen = books()
+      .receive(busy(), busy(ROOT))
+      .tickAt(T0 + MINUTE);
+    expect(seen.effects).toEqual([{ type: "ask-statuses" }]);
+    expect(seen.manager.resting(new Set([CHILD]))).toEqual([]);
+    seen.tickAt(T0 + 2 * MINUTE);
+    expect(seen.manager.resting(new Set())).toEqual([CHILD]);
+  });
+
+  test("one that was heard of since then is not taken for one at rest", () => {
+    const seen = books()
+      .receive(busy())
+      .tickAt(T0 + MINUTE);
+    seen.receive(busy());
+    expect(seen.manager.resting(new Set())).toEqual([]);
+  });
+
+  test("a task that is still shown as working when its record goes is asked for as well", () => {
+    const seen = books().watch().receive(busy());
+    seen.manager.dispatch(CHILD, { type: "cancel", reason: "enough", text: undefined });
+    seen.manager.dispatch(CHILD, { type: "looked", run: 1, look: aLook({ kind: "unfinished", text: "" }) });
+    seen.manager.dispatch(CHILD, { type: "delivered", run: 1, sessionID: ROOT, messageID: "msg_1" });
+    seen.manager.dispatch(CHILD, { type: "reconciled", run: 1 });
+    seen.tickAt(T0 + TIMING.cleanupDelayMs);
+    expect(seen.task()).toBeUndefined();
+    seen.effects.length = 0;
+    seen.tickAt(seen.manager.deadline());
+    expect(seen.effects).toEqual([{ type: "ask-statuses" }]);
+  });
+
+  test("with a session all below it are forgotten, also those whose own deletion was not heard", () => {
+    const seen = books().receive(busy("ses_grandchild"), { type: "session-deleted", sessionID: ROOT });
+    expect(seen.manager.tree.size).toBe(0);
+    expect(seen.manager.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 });
 

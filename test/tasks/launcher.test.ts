@@ -404,6 +404,17 @@ describe("resume", () => {
       expect(words).toBe(`The task ${CHILD} is running and cannot be resumed before it has ended.`);
       expect(made("resume")).toEqual([]);
     });
+
+    test("the user has aborted the turn that asks while that was written: the outcome before is still to be told", async () => {
+      ended({ delivery: OURS });
+      const controller = new AbortController();
+      written = async () => {
+        controller.abort();
+        return known(undefined);
+      };
+      const words = await refused({ messageID: "msg_call", signal: controller.signal });
+      expect(words).toBe("It was cancelled while it was being resumed.");
+    });
   });
 
   test("of two at the same moment the second is refused, and overwrites no prompt", async () => {

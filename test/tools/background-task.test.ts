@@ -210,6 +210,16 @@ describe("resuming", () => {
     expect(changes.map(({ event }) => event)).not.toContain("undelivered");
   });
 
+  test("a turn that the user aborts resumes nothing; OpenCode drops the result, so the outcome stays to be told", async () => {
+    const id = await desk.launch("a");
+    await desk.finish(id);
+    const abort = new AbortController();
+    desk.clock.after(6, () => abort.abort());
+    const said = await desk.call("task", { task_id: id, prompt: "more" }, { abort: abort.signal });
+    expect(said).toContain("It was cancelled while it was being resumed.");
+    expect(desk.ended(id)).toMatchObject({ run: { number: 1 }, delivery: { state: "pending", teller: "goalkeeper" } });
+  });
+
   test("the text of an outcome that was not read yet is read first", async () => {
     const id = await desk.launch("a");
     desk.host.faults.abort = "never";

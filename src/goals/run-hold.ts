@@ -1,0 +1,103 @@
+import { type EndedTask, isEnded, isLive, isOursToTell, isWaiting, type LiveTask, type Task } from "../tasks/task.ts";
+import type { Decision, WaitReason } from "./gate.ts";
+import type { Root, RunWait } from "./root.ts";
+
+/** What `opencode run` may wait for: what ends by itself. */
+export type HoldReason = Extract<WaitReason, { readonly why: "task-live" | "outcome-untold" }>;
+
+/** Why the turn goes on. */
+export type ReleaseReason =
+  | "nothing-owed"
+  /** A task has not completed, and the agent can do something about it. */
+  | "failure"
+  /** The goal goes on beside what still works. */
+  | "goal-continues"
+  | "ceiling"
+  | "interrupted";
+
+export type Hold =
+  | { readonly kind: "hold"; readonly reasons: readonly HoldReason[]; readonly until: number }
+  | { readonly kind: "release"; readonly why: ReleaseReason };
+
+export interface HoldView {
+  readonly root: Root;
+  readonly tasks: readonly Task[];
+  /** What the gate would answer if the turn were over. */
+  readonly decision: Decision;
+  /** The tasks that the root itself is told about. */
+  readonly addressed: readonly Task[];
+  /** A message of ours is on its way and not stored yet. */
+  readonly isSending: boolean;
+  /** The goal may go on, and the message for that has no id yet that is stored: at the end of the turn it is too late. */
+  readonly isPreparing: boolean;
+  /** Nothing can be told while the books cannot be written. */
+  readonly canTell: boolean;
+  readonly now: number;
+}
+
+/**
+ * May the turn of an `opencode run` go on, at whose end the process exits? Weaker than the gate, because the turn that it
+ * holds is the one that would answer: it waits for tasks and for what is not stored in the root yet, never for an
+ * answer and never for a question.
+ */
+export function decideHold(view: HoldView): Hold {
+  const { root, decision, isSending, now } = view;
+  if (root.presence.kind === "quieting" || root.presence.kind === "quiet") return release("interrupted");
+  const wait = root.wait ?? { until: Number.POSITIVE_INFINITY, overdueTold: false };
+  const reasons = holdReasons(view, wait);
+  if (isSending) return { kind: "hold", reasons, until: wait.until };
+  if (view.addressed.some((task) => isEnded(task) && wasJustToldOfFailure(task, root))) return release("failure");
+  if (view.isPreparing) return { kind: "hold", reasons, until: wait.until };
+  if (reasons.length === 0) return release("nothing-owed");
+  if (reasons.some(({ why }) => why === "outcome-untold")) return { kind: "hold", reasons, until: wait.until };
+  if (decision.kind === "continue") return release("goal-continues");
+  if (wait.until > now) return { kind: "hold", reasons, until: wait.until };
+  return isTellingOverdue(root, now) && view.canTell
+    ? { kind: "hold", reasons, until: wait.until }
+    : release("ceiling");
+}
+
+/** Whether the agent is to be told now which tasks still work: nobody waits for them any longer. */
+export function isTellingOverdue({ activity, wait }: Root, now: number): boolean {
+  return activity.kind === "held" && wait !== undefined && wait.until <= now && !wait.overdueTold;
+}
+
+/** What is waited for. A task that asks something has nobody to answer it. */
+export function holdReasons(
+  { root, tasks, addressed, canTell, now }: Pick<HoldView, "root" | "tasks" | "addressed" | "canTell" | "now">,
+  { until }: RunWait,
+): readonly HoldReason[] {
+  const asking = new Set(root.asks.map(({ sessionID }) => sessionID));
+  const live = tasks
+    .filter(isLive)
+    .filter(({ id }) => !asking.has(id))
+    .map((task): HoldReason => ({ why: "task-live", taskID: task.id, title: task.title, status: shown(task), until }));
+  const ours = canTell ? addressed.filter(isOursToTell) : [];
+  // A success may wait for what was launched beside it.
+  const ready = live.length === 0 ? ours : ours.filter(({ status }) => status !== "completed");
+  const others = tasks.filter(isEnded).filter((task) => mayBeToldByOthers(task, now));
+  return [...live, ...[...ready, ...others].map((task) => untold(task, until))];
+}
+
+/** One whose prompt is on its way waits for nothing any more. */
+function shown(task: LiveTask): LiveTask["status"] {
+  return task.status === "queued" && !isWaiting(task) ? "running" : task.status;
+}
+
+function untold({ id: taskID, title, delivery }: EndedTask, ceiling: number): HoldReason {
+  const until = delivery.state === "pending" && delivery.teller !== "goalkeeper" ? delivery.until : ceiling;
+  return { why: "outcome-untold", taskID, title, until };
+}
+
+function mayBeToldByOthers({ delivery }: EndedTask, now: number): boolean {
+  return delivery.state === "pending" && delivery.teller !== "goalkeeper" && delivery.until > now;
+}
+
+function wasJustToldOfFailure({ status, delivery }: EndedTask, { id, activity }: Root): boolean {
+  if (status === "completed" || delivery.state !== "delivered" || activity.kind !== "held") return false;
+  return delivery.sessionID === id && delivery.at >= activity.since;
+}
+
+function release(why: ReleaseReason): Hold {
+  return { kind: "release", why };
+}

@@ -1,0 +1,380 @@
+import { describe, expect, test } from "bun:test";
+import {
+  createGate,
+  createIsolatedOpencode,
+  type ModelRequest,
+  type ScriptedToolCall,
+} from "../../src/testing/index.ts";
+import { launch, read } from "./background.ts";
+import { COMPANION } from "./run-companion.ts";
+import { events, openRun, type RunStage, rootMetadata, said, storedRoot } from "./run-stage.ts";
+import { COMPLETE, PLUGIN, task } from "./stage.ts";
+import { startTextFirstModel } from "./text-first-model.ts";
+
+const BOTH = [
+  ["native", (name: string): ScriptedToolCall => task(name)],
+  ["launched", (name: string) => launch(name)],
+] as const;
+
+/** What the model of the main session has read since its last answer. */
+function newTexts(request: ModelRequest | undefined): string {
+  const messages = request?.messages ?? [];
+  const since = messages.findLastIndex(({ role }) => role === "assistant");
+  return JSON.stringify(messages.slice(since + 1)).replaceAll('\\"', '"');
+}
+
+function holds(stage: RunStage): number {
+  return stage.trace().filter((record) => record.kind === "hold" && record.hold.kind === "hold").length;
+}
+
+describe.concurrent("opencode run with background tasks", () => {
+  test.each(BOTH)("a %s task finishes, the agent answers its outcome, and then the process exits", async (_, call) => {
+    await using stage = await openRun({
+      root: [{ text: "I send it off.", toolCalls: [call("alpha")] }, "I wait.", "It found nothing."],
+      children: { alpha: { text: "nothing found", delayMs: 1_500 } },
+    });
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "I send it off.\nI wait.\nIt found nothing.\n" });
+    expect(newTexts(stage.requests().at(-1))).toContain("nothing found");
+    expect(stage.requests()).toHaveLength(3);
+    expect(said(result)).toEqual([
+      expect.stringMatching(/^goalkeeper: waiting for 1 background task: "alpha", at most (30m 0s|29m \d+s) more$/),
+      expect.stringMatching(/^goalkeeper: alpha: completed after [\d.]+s$/),
+    ]);
+    expect(stage.model.failures).toEqual([]);
+  });
+
+  test.each(BOTH)("three %s tasks are told together or one after the other, each once", async (kind, call) => {
+    const names = ["alpha", "beta", "gamma"];
+    await using stage = await openRun({
+      root: [{ toolCalls: names.map((name) => call(name)) }, "I wait.", ...names.map(() => "I have read it.")],
+      children: {
+        alpha: { text: "alpha's result", delayMs: 500 },
+        beta: { text: "beta's result", delayMs: 1_000 },
+        gamma: { text: "gamma's result", delayMs: 1_500 },
+      },
+    });
+    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0 });
+    const read = JSON.stringify(stage.requests().at(-1)?.messages);
+    for (const name of names) expect(read.split(`${name}'s result`)).toHaveLength(2);
+    // Nobody is woken for a success while its siblings work.
+    expect(stage.requests()).toHaveLength(3);
+    if (kind === "native") expect(read).not.toContain("<goalkeeper");
+  });
+
+  test("tasks of tasks are waited for, and each is told to whom it belongs", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("outer")] }, "I wait.", "All is done."],
+      children: {
+        outer: [{ toolCalls: [launch("inner")] }, "I wait for mine.", "Mine said: deep."],
+        inner: { text: "deep", delayMs: 1_500 },
+      },
+    });
+    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0, stdout: "I wait.\nAll is done.\n" });
+    expect(stage.lastRead()).toContain("Mine said: deep.");
+    expect(stage.requests()).toHaveLength(3);
+  });
+
+  test.each(BOTH)("the failure of a %s task is read at once, and the others are waited for", async (_, call) => {
+    const { opened: isRead, open: letGo } = createGate();
+    const oneFailed = () => {
+      letGo();
+      return "One failed.";
+    };
+    await using stage = await openRun({
+      root: [{ toolCalls: [call("alpha"), call("beta")] }, "I wait.", oneFailed, "The other is done."],
+      children: {
+        alpha: { error: { status: 401, message: "no such key" } },
+        beta: { text: "beta's result", until: isRead, delayMs: 300 },
+      },
+    });
+    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0 });
+    const [, , failed, done] = stage.requests();
+    expect(newTexts(failed)).toContain("no such key");
+    expect(newTexts(failed)).not.toContain("beta's result");
+    expect(newTexts(done)).toContain("beta's result");
+  });
+
+  test.each(BOTH)("a %s task that somebody aborts is told, although OpenCode tells nobody", async (_, call) => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [call("alpha")] }, "I wait.", "It was cancelled."],
+        children: { alpha: { text: "never said", delayMs: 20_000 } },
+      },
+      { after: [[COMPANION, { aborts: "alpha" }]] },
+    );
+    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0, stdout: "I wait.\nIt was cancelled.\n" });
+    expect(stage.lastRead()).toContain("1 cancelled");
+  });
+
+  test("a task that outlives the ceiling is named as left behind, and the process exits", async () => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [launch("alpha")] }, "I wait.", "I do without it."],
+        children: { alpha: { text: "too late", delayMs: 30_000 } },
+      },
+      { options: { max_run_wait_seconds: 1 } },
+    );
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "I wait.\nI do without it.\n" });
+    expect(newTexts(stage.requests().at(-1))).toContain("Nobody waits for them any longer");
+    expect(said(result)).toEqual([
+      'goalkeeper: waiting for 1 background task: "alpha", at most 1s more',
+      expect.stringMatching(/^goalkeeper: waited 1(\.\d)?s; nobody waits any longer/),
+      'goalkeeper: not waited for 1 background task, which ends with OpenCode: "alpha"',
+    ]);
+  });
+
+  test("a turn that ends without a text waits, too", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("alpha")] }, { text: "" }, "Good.", "It found nothing."],
+      children: { alpha: { text: "nothing found", delayMs: 1_500 } },
+    });
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "Good.\nIt found nothing.\n" });
+    expect(newTexts(stage.requests()[2])).toContain("It is kept open for them");
+    expect(newTexts(stage.requests()[3])).toContain("nothing found");
+    expect(said(result)).toHaveLength(2);
+  });
+
+  test("a step that calls tools is not held: what it starts runs beside what was started before", async () => {
+    await using model = startTextFirstModel(
+      [
+        { text: "Start A.", toolCalls: [launchCall("alpha")], pauseMs: 300 },
+        { text: "Start B.", toolCalls: [launchCall("beta")], pauseMs: 300 },
+        { text: "I wait.", pauseMs: 500 },
+        { text: "Both are done." },
+      ],
+      { alpha: { text: "A", delayMs: 4_000 }, beta: { text: "B", delayMs: 4_000 } },
+    );
+    await using opencode = createIsolatedOpencode({ model, plugins: [PLUGIN] });
+    const result = await opencode.run(["run", "start both"]);
+    expect(result.exitCode).toBe(0);
+    expect(result.stdout).toBe("Start A.\nStart B.\nI wait.\nBoth are done.\n");
+    // Both at the same time, or the first would not be at work any more.
+    expect(said(result)).toContainEqual(expect.stringContaining('waiting for 2 background tasks: "alpha", "beta"'));
+    expect([...model.steps.values()]).toEqual([4, 1, 1]);
+  });
+
+  test("with wait_in_run off OpenCode exits as it always does, and says what it leaves behind", async () => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [launch("alpha")] }, "I do not wait."],
+        children: { alpha: { text: "too late", delayMs: 30_000 } },
+      },
+      { options: { wait_in_run: false } },
+    );
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "I do not wait.\n" });
+    expect(said(result)).toEqual(['goalkeeper: not waited for 1 background task, which ends with OpenCode: "alpha"']);
+  });
+
+  test("with --format json there is nothing but JSON on stdout, and nothing of ours on stderr", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("alpha")] }, "I wait.", "It found nothing."],
+      children: { alpha: { text: "nothing found", delayMs: 1_500 } },
+    });
+    const result = await stage.run("--format", "json", "look at it");
+    expect(result).toMatchObject({ exitCode: 0 });
+    expect(said(result)).toEqual([]);
+    const ours = events(result).filter(({ type }) => type === "goalkeeper");
+    expect(ours).toMatchObject([
+      { event: "waiting", tasks: [{ title: "alpha", status: "running" }], until: expect.any(Number) },
+      { event: "task", task: { title: "alpha", status: "completed" } },
+    ]);
+    const texts = events(result).flatMap(({ type, part }) =>
+      type === "text" ? [(part as { text: string }).text] : [],
+    );
+    expect(texts).toEqual(["I wait.", "It found nothing."]);
+  });
+
+  test("a prompt without tasks is not held, not written to and not commented on", async () => {
+    await using stage = await openRun("Hello.");
+    const result = await stage.run("say hello");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "Hello.\n" });
+    expect(said(result)).toEqual([]);
+    expect(holds(stage)).toBe(0);
+    expect(rootMetadata(stage)).toEqual([undefined]);
+  });
+
+  test("a task whose result was read in the same turn is not waited for and not told again", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("alpha")] }, read("alpha", { wait: true }), "It found nothing."],
+      children: { alpha: { text: "nothing found", delayMs: 800 } },
+    });
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "It found nothing.\n" });
+    expect(stage.requests()).toHaveLength(3);
+    expect(holds(stage)).toBe(0);
+  });
+
+  test("an outcome is answered by the agent and the model that the run was started with", async () => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [launch("alpha")] }, "I wait.", "Done."],
+        children: { alpha: { text: "A", delayMs: 800 } },
+      },
+      {
+        model: { models: { model: {}, other: {} } },
+        config: { agent: { reviewer: { mode: "primary", prompt: "You review." } } },
+      },
+    );
+    expect(await stage.run("--agent", "reviewer", "--model", "scripted/other", "look")).toMatchObject({ exitCode: 0 });
+    expect(stage.requests().map(({ modelID }) => modelID)).toEqual(["other", "other", "other"]);
+    for (const { messages } of stage.requests()) expect(JSON.stringify(messages[0])).toContain("You review.");
+  });
+
+  test("an interrupt ends the process at once, and the next one finds the task as lost", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("alpha")] }, "I wait.", "Let me see.", "It is lost."],
+      children: { alpha: { text: "never said", delayMs: 30_000 } },
+    });
+    const running = await stage.opencode.start(["run", "look at it"]);
+    await until(() => running.stderr.includes("goalkeeper: waiting for"));
+    running.signal("SIGINT");
+    expect(await running.exited).toMatchObject({ signal: "SIGINT" });
+    expect(await stage.run("-c", "what of it?")).toMatchObject({ exitCode: 0 });
+    expect(stage.lastRead()).toContain("1 lost");
+  });
+});
+
+describe.concurrent("opencode run with a goal", () => {
+  test("a goal is pursued to its end in one process: three turns, with two tasks in the second", async () => {
+    await using stage = await openRun({
+      root: [
+        "One.",
+        { text: "Two.", toolCalls: [launch("alpha"), launch("beta")] },
+        "I wait.",
+        "I have read both.",
+        COMPLETE,
+        "It is done.",
+      ],
+      children: { alpha: { text: "A", delayMs: 800 }, beta: { text: "B", delayMs: 1_500 } },
+    });
+    const result = await stage.run("--command", "goal", "fix the failing test");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "One.\nTwo.\nI wait.\nI have read both.\nIt is done.\n" });
+    expect(said(result).filter((line) => line.includes("goal "))).toEqual([
+      "goalkeeper: the goal goes on, turn 2",
+      "goalkeeper: the goal goes on, turn 3",
+      "goalkeeper: the goal is complete",
+    ]);
+    const frames = continuations(stage);
+    expect(frames).toHaveLength(2);
+    expect(new Set(frames).size).toBe(2);
+    expect(stage.requests()).toHaveLength(6);
+    expect(storedRoot(stage)?.goal).toMatchObject({ status: "complete", turns: 2, objective: "fix the failing test" });
+  });
+
+  test("a goal whose turns end without a text goes on, too", async () => {
+    const root = ["One.", { text: "" }, { text: "" }, COMPLETE, "Done."];
+    await using stage = await openRun({ root }, { options: { no_progress_turns: 0 } });
+    expect(await stage.run("--command", "goal", "fix it")).toMatchObject({ exitCode: 0, stdout: "One.\nDone.\n" });
+    expect(continuations(stage)).toHaveLength(3);
+  }, 60_000);
+
+  test("a goal that reaches its limit wraps up once, and the process exits", async () => {
+    await using stage = await openRun(
+      { root: (request) => (newTexts(request).includes('kind="wrapup"') ? "This is left." : work(request)) },
+      { options: { max_auto_turns: 2, no_progress_turns: 0 } },
+    );
+    const result = await stage.run("--command", "goal", "fix it");
+    expect(result).toMatchObject({ exitCode: 0 });
+    expect(result.stdout).toEndWith("This is left.\n");
+    expect(said(result)).toContain(
+      "goalkeeper: the goal is limited: 2 turns used up; to go on: opencode run -c --command goal resume",
+    );
+    expect(storedRoot(stage)?.goal).toMatchObject({ status: "limited", wrapUp: "sent", turns: 2 });
+  });
+
+  test("status, pause and clear print their answer and exit with 0, without a model request", async () => {
+    await using stage = await openRun({ root: ["One.", { text: "Stuck.", toolCalls: [BLOCKED] }, "I cannot."] });
+    await stage.run("--command", "goal", "fix it");
+    const before = stage.requests().length;
+    const status = await stage.run("-c", "--command", "goal", "status");
+    expect(status).toMatchObject({ exitCode: 0 });
+    expect(status.stdout).toStartWith("Goal: fix it\nState: blocked: no key\n");
+    const json = await stage.run("-c", "--format", "json", "--command", "goal");
+    expect(events(json)).toMatchObject([
+      { type: "goalkeeper", event: "answer", message: expect.stringContaining("fix it") },
+    ]);
+    expect(await stage.run("-c", "--command", "tasks")).toMatchObject({ exitCode: 0 });
+    expect(await stage.run("-c", "--command", "goal", "clear")).toMatchObject({
+      exitCode: 0,
+      stdout: "Goal cleared: fix it\n",
+    });
+    expect(storedRoot(stage)?.goal).toBeUndefined();
+    expect(stage.requests()).toHaveLength(before);
+  }, 60_000);
+
+  test("only the goal command wakes a sleeping goal; then it goes on to its end", async () => {
+    await using stage = await openRun({
+      root: [
+        "One.",
+        { text: "Two.", delayMs: 20_000 },
+        "Hello to you.",
+        { toolCalls: [BASH] },
+        "Three.",
+        COMPLETE,
+        "Done.",
+      ],
+    });
+    const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
+    await until(() => stage.requests().length === 2);
+    await first.kill();
+    expect(await stage.run("-c", "hello")).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
+    expect(storedRoot(stage)?.goal?.status).toBe("active");
+    const resumed = await stage.run("-c", "--command", "goal", "resume");
+    expect(resumed).toMatchObject({ exitCode: 0, stdout: "Three.\nDone.\n" });
+    expect(storedRoot(stage)?.goal?.status).toBe("complete");
+  }, 60_000);
+
+  test("killed with a task at work: resumed, the goal goes on and is told that the task is lost", async () => {
+    await using stage = await openRun({
+      root: [{ toolCalls: [launch("alpha")] }, "I wait.", "I do it myself.", COMPLETE, "Done."],
+      children: { alpha: { text: "never said", delayMs: 30_000 } },
+    });
+    const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
+    await until(() => first.stderr.includes("goalkeeper: waiting for"));
+    await first.kill();
+    expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
+    const read = JSON.stringify(stage.requests().at(-1)?.messages);
+    expect(read).toContain("LOST");
+    expect(storedRoot(stage)?.goal?.status).toBe("complete");
+  }, 60_000);
+
+  test("a continuation that comes too late, because another plugin is slow, is not silent and not lost", async () => {
+    await using stage = await openRun({ root: ["One.", COMPLETE, "Done."] }, { after: [[COMPANION, { slowMs: 400 }]] });
+    const lost = await stage.run("--command", "goal", "fix it");
+    expect(lost.exitCode).toBe(1);
+    expect(said(lost).at(-1)).toBe(
+      "goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, go on with: opencode run -c --command goal resume",
+    );
+    expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
+    expect(storedRoot(stage)?.goal?.status).toBe("complete");
+  }, 60_000);
+});
+
+const BASH = { name: "bash", args: { command: "echo hi", description: "says hi" } };
+const BLOCKED = { name: "update_goal", args: { status: "blocked", blocker: "no key" } };
+
+function work({ step }: ModelRequest) {
+  return step % 2 === 0 ? { toolCalls: [BASH] } : `Step ${step}.`;
+}
+
+function launchCall(name: string) {
+  const { args } = launch(name);
+  return { name: "background_task", args: args as Record<string, unknown> };
+}
+
+function continuations(stage: RunStage): string[] {
+  const all = JSON.stringify(stage.requests().at(-1)?.messages).replaceAll('\\"', '"');
+  return all.match(/<goalkeeper kind="continuation" id="msg_\w+"/g) ?? [];
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!isTrue()) {
+    if (Date.now() > deadline) throw new Error("not within 30 s");
+    await Bun.sleep(25);
+  }
+}

@@ -1,0 +1,95 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { Loader } from "../../src/host/loader.ts";
+import type { SessionInfo } from "../../src/host/port.ts";
+import { ownerKey } from "../../src/host/process-identity.ts";
+import type { Keeper } from "../../src/keeper/keeper.ts";
+import type { Input } from "../../src/keeper/messages.ts";
+import { type StoredRoot, stub } from "../../src/keeper/stored-root.ts";
+import { aGoal, anEndedTask, aSession, ROOT } from "../support/builders.ts";
+
+const KEY = "goalkeeper";
+const US = { host: "h", pid: 1, processStartedAt: 1, instance: "me" };
+const GONE = { host: "h", pid: 2, processStartedAt: 1, instance: "gone" };
+
+let session: SessionInfo;
+let inputs: Input[];
+let logged: number;
+let loader: Loader;
+
+beforeEach(() => {
+  session = aSession(ROOT);
+  inputs = [];
+  logged = 0;
+  const keeper: Pick<Keeper, "claim" | "dispatch" | "goal" | "root"> = {
+    claim: () => 0,
+    dispatch: (input) => inputs.push(input),
+    goal: () => undefined,
+    root: () => undefined,
+  };
+  loader = new Loader({
+    key: KEY,
+    host: {
+      roots: async () => ({ kind: "known", value: [session] }),
+      session: async () => ({ kind: "known", value: session }),
+      log: () => logged++,
+    },
+    keeper: keeper as Keeper,
+    resumeOnStart: true,
+    runner: ownerKey(US),
+    runsElsewhere: () => false,
+    isOtherHost: () => false,
+  });
+});
+
+function stored(more: Partial<StoredRoot>): SessionInfo {
+  const root: StoredRoot = { version: 1, self: ROOT, owner: GONE, claim: 1, revision: 1, tasks: [], ...more };
+  return aSession(ROOT, { metadata: { [KEY]: JSON.parse(JSON.stringify(root)) } });
+}
+
+function restored(): number {
+  return inputs.filter(({ type }) => type === "restored").length;
+}
+
+describe("a root that is shown", () => {
+  test.each([
+    { what: "a goal", session: () => stored({ goal: aGoal() }) },
+    { what: "a task", session: () => stored({ tasks: [stub(anEndedTask())] }) },
+  ])("with $what of a process that is gone is brought back, once", ({ session: made }) => {
+    loader.see(made());
+    loader.see(made());
+    expect(restored()).toBe(1);
+  });
+
+  test("is left alone where everything in it has ended: it would be brought back with each of its events", () => {
+    loader.see(stored({}));
+    expect(inputs).toEqual([]);
+  });
+
+  test("is left alone when this instance has written it", () => {
+    loader.see(stored({ owner: US, goal: aGoal() }));
+    expect(inputs).toEqual([]);
+  });
+});
+
+describe("a root of which nothing is kept any more", () => {
+  test("is looked at again when somebody else has written into it since", async () => {
+    await loader.ensure(ROOT);
+    const theirs = stored({ goal: aGoal(), claim: 2 });
+    loader.see(theirs);
+    expect(restored()).toBe(0);
+    loader.forget(ROOT);
+    loader.see(theirs);
+    expect(restored()).toBe(1);
+  });
+
+  test("is reported once when it cannot be read, and again only after its session was deleted", () => {
+    const broken = aSession(ROOT, { metadata: { [KEY]: { version: 99 } } });
+    loader.see(broken);
+    loader.forget(ROOT);
+    loader.see(broken);
+    expect(logged).toBe(1);
+    loader.deleted(ROOT);
+    loader.see(broken);
+    expect(logged).toBe(2);
+  });
+});
