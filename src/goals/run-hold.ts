@@ -30,7 +30,7 @@ export interface HoldView {
   readonly isSending: boolean;
   /** The goal may go on, and the message for that has no id yet that is stored: at the end of the turn it is too late. */
   readonly isPreparing: boolean;
-  /** Nothing can be told while the books cannot be written. */
+  /** False when the books could not be written several times in a row: then nothing can be told, and nothing starts. */
   readonly canTell: boolean;
   readonly now: number;
 }
@@ -70,7 +70,7 @@ export function holdReasons(
   const asking = new Set(root.asks.map(({ sessionID }) => sessionID));
   const live = tasks
     .filter(isLive)
-    .filter(({ id }) => !asking.has(id))
+    .filter((task) => !asking.has(task.id) && (canTell || task.status !== "queued"))
     .map((task): HoldReason => ({ why: "task-live", taskID: task.id, title: task.title, status: shown(task), until }));
   const ours = canTell ? addressed.filter(isOursToTell) : [];
   // A success may wait for what was launched beside it.

@@ -79,16 +79,13 @@ function runAnswer(mode: RunMode, { keeper, tasks }: Assembly, clock: Clock): Ru
   });
 }
 
-function runProgress(mode: RunMode, command: string, clock: Clock, keeper: () => Keeper): RunProgress {
-  const sleeps = (rootID: string) =>
-    keeper().root(rootID)?.presence.kind === "goal-asleep" && keeper().goal(rootID)?.status === "active";
+function runProgress(mode: RunMode, command: string, clock: Clock, books: () => Keeper): RunProgress {
   return new RunProgress({
     ...TERMINAL,
-    tasks: (rootID) => keeper().tasks(rootID),
-    sleeps,
     mode,
     command,
     now: () => clock.now(),
+    books,
     onFailed: () => {
       process.exitCode = 1;
     },

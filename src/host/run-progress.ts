@@ -1,6 +1,7 @@
 import { excerpt } from "../delivery/frame.ts";
 import type { HoldReason } from "../goals/run-hold.ts";
-import { goalState, releaseReason } from "../goals/words.ts";
+import { goalState, releaseReason, waitReason } from "../goals/words.ts";
+import type { Keeper } from "../keeper/keeper.ts";
 import type { Observation } from "../keeper/messages.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
@@ -15,9 +16,7 @@ export interface RunProgressDependencies {
   readonly stderr: (line: string) => void;
   /** The run has not done what it was asked to do. */
   readonly onFailed: () => void;
-  readonly tasks: (rootID: string) => readonly Task[];
-  /** Whether the session has a goal that waits to be woken. */
-  readonly sleeps: (rootID: string) => boolean;
+  readonly books: () => Pick<Keeper, "decision" | "goal" | "tasks">;
 }
 
 const TITLE_LENGTH = 60;
@@ -32,9 +31,9 @@ export class RunProgress {
   /** The message that is on its way into each root, and has not been answered. */
   private readonly onTheWay = new Set<string>();
 
-  /** A failed turn publishes its idle twice. */
-  private readonly leftBehind = new Set<string>();
-  private readonly asleepTold = new Set<string>();
+  /** Sessions whose last words are said: a failed turn publishes its idle twice. */
+  private readonly over = new Set<string>();
+  private readonly unwritten = new Set<string>();
 
   constructor(private readonly deps: RunProgressDependencies) {}
 
@@ -48,14 +47,25 @@ export class RunProgress {
         return this.task(observation);
       case "outbox":
         return this.outbox(observation);
-      case "input": {
-        const { rootID, input } = observation;
-        const isOver = input.type === "host" && input.event.type === "session-idle" && input.event.sessionID === rootID;
-        return isOver ? this.ended(input.event.sessionID) : undefined;
-      }
+      case "input":
+        return this.input(observation);
       case "decision":
       case "effect":
         return;
+    }
+  }
+
+  private input({ rootID, input }: Extract<Observation, { type: "input" }>): void {
+    if (rootID === undefined) return;
+    if (input.type === "host" && input.event.type === "session-idle" && input.event.sessionID === rootID)
+      return this.ended(rootID);
+    if (input.type !== "saved") return;
+    const { result } = input;
+    if (result.kind !== "failed") this.unwritten.delete(rootID);
+    else if (!this.unwritten.has(rootID)) {
+      this.unwritten.add(rootID);
+      const what = "goal and tasks of this session could not be stored";
+      this.say(rootID, "storage", `${what}; it is tried again: ${result.reason}`, { reason: result.reason });
     }
   }
 
@@ -91,7 +101,7 @@ export class RunProgress {
     if (event === "continued")
       return this.say(rootID, "goal", `the goal goes on, turn ${turns + 1}`, { status, turns });
     if (before?.status === status || status === "active" || event === "restored") return;
-    const hint = status === "complete" ? "" : `; to go on: opencode run -c --command ${this.deps.command} resume`;
+    const hint = status === "complete" ? "" : `; ${this.goOn}`;
     this.say(rootID, "goal", `the goal is ${goalState(after)}${hint}`, { status, turns });
   }
 
@@ -112,24 +122,41 @@ export class RunProgress {
 
   /** OpenCode exits now: what works ends with it, and what it has not answered it has taken too late. */
   private ended(rootID: string): void {
-    const left = this.deps.tasks(rootID).filter(isLive);
-    if (left.length > 0 && !this.leftBehind.has(rootID)) {
-      this.leftBehind.add(rootID);
+    if (this.over.has(rootID)) return;
+    this.over.add(rootID);
+    const left = this.deps.books().tasks(rootID).filter(isLive);
+    if (left.length > 0) {
       const tasks = left.map(({ id, title, status }) => ({ id, title, status }));
       const names = tasks.map(({ title }) => `"${excerpt(title, TITLE_LENGTH)}"`).join(", ");
       const ends = left.length === 1 ? "which ends" : "which end";
       this.say(rootID, "left", `not waited for ${count(left.length)}, ${ends} with OpenCode: ${names}`, { tasks });
     }
-    const { command, onFailed, sleeps } = this.deps;
-    const goOn = `go on with: opencode run -c --command ${command} resume`;
-    if (sleeps(rootID) && !this.asleepTold.has(rootID)) {
-      this.asleepTold.add(rootID);
-      this.say(rootID, "goal", `a goal sleeps in this session; ${goOn}`, { status: "active" });
-    }
-    if (!this.onTheWay.delete(rootID)) return;
+    if (this.onTheWay.delete(rootID)) this.lost(rootID);
+    else this.unmet(rootID);
+  }
+
+  private lost(rootID: string): void {
     const why = "OpenCode ended the turn before the message that continues it was stored";
-    this.say(rootID, "lost", `${why}; nothing is lost, ${goOn}`, {});
-    onFailed();
+    this.say(rootID, "lost", `${why}; nothing is lost, ${this.goOn}`, {});
+    this.deps.onFailed();
+  }
+
+  /** The goal has come to no end, and nobody pursues it any more. */
+  private unmet(rootID: string): void {
+    const { books, now } = this.deps;
+    const goal = books().goal(rootID);
+    if (goal?.status !== "active") return;
+    const decision = books().decision(rootID);
+    const reasons = decision.kind === "wait" ? decision.reasons.filter(({ why }) => why !== "root-busy") : [];
+    const why = reasons.length === 0 ? "" : `: ${reasons.map((reason) => waitReason(reason, now())).join("; ")}`;
+    this.say(rootID, "goal", `the goal is still active${why}; ${this.goOn}`, {
+      status: goal.status,
+      turns: goal.turns,
+    });
+  }
+
+  private get goOn(): string {
+    return `to go on: opencode run -c --command ${this.deps.command} resume`;
   }
 
   private say(sessionID: string, event: string, message: string, more: Readonly<Record<string, unknown>>): void {

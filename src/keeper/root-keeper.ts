@@ -101,7 +101,7 @@ export class RootKeeper {
       addressed: () => this.addressed,
       decide: (root) => decide(this.currentGoal, root, this.tasks, this.now, gate),
       isUnderWay: () => this.messages.isUnderWay,
-      canTell: () => !this.storage.isFailing,
+      canTell: () => this.storage.failures < context.config.limits.maxPromptFailures,
       isPrepared: () => this.isPrepared(),
       perform: context.perform,
       observe: context.observe,

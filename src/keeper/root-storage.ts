@@ -31,6 +31,11 @@ export class RootStorage {
     return this.state.kind === "failing";
   }
 
+  /** How many writes in a row have failed. */
+  get failures(): number {
+    return this.state.kind === "saved" ? 0 : this.state.failures;
+  }
+
   /** Nothing is under way and nothing is to be written. */
   get isSettled(): boolean {
     return this.state.kind === "saved" && this.dueAt === Number.POSITIVE_INFINITY;

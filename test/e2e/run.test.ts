@@ -321,7 +321,11 @@ describe.concurrent("opencode run with a goal", () => {
     const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
     await until(() => stage.requests().length === 2);
     await first.kill();
-    expect(await stage.run("-c", "hello")).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
+    const hello = await stage.run("-c", "hello");
+    expect(hello).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
+    expect(said(hello)).toEqual([
+      "goalkeeper: the goal is still active: sleeping since OpenCode was started again (until you act); to go on: opencode run -c --command goal resume",
+    ]);
     expect(storedRoot(stage)?.goal?.status).toBe("active");
     const resumed = await stage.run("-c", "--command", "goal", "resume");
     expect(resumed).toMatchObject({ exitCode: 0, stdout: "Three.\nDone.\n" });
@@ -347,7 +351,7 @@ describe.concurrent("opencode run with a goal", () => {
     const lost = await stage.run("--command", "goal", "fix it");
     expect(lost.exitCode).toBe(1);
     expect(said(lost).at(-1)).toBe(
-      "goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, go on with: opencode run -c --command goal resume",
+      "goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, to go on: opencode run -c --command goal resume",
     );
     expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
     expect(storedRoot(stage)?.goal?.status).toBe("complete");
