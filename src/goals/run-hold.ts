@@ -20,6 +20,8 @@ export type Hold =
   | { readonly kind: "release"; readonly why: ReleaseReason };
 
 export interface HoldView {
+  /** Whether tasks are waited for; else only what is on its way anyhow. */
+  readonly waits: boolean;
   readonly root: Root;
   readonly tasks: readonly Task[];
   /** What the gate would answer if the turn were over. */
@@ -30,7 +32,10 @@ export interface HoldView {
   readonly isSending: boolean;
   /** The goal may go on, and the message for that has no id yet that is stored: at the end of the turn it is too late. */
   readonly isPreparing: boolean;
-  /** False when the books could not be written several times in a row: then nothing can be told, and nothing starts. */
+  /**
+   * False when another process keeps the books by now, or when they could not be written several times in a row: then
+   * nothing can be told here, and nothing starts.
+   */
   readonly canTell: boolean;
   readonly now: number;
 }
@@ -44,7 +49,7 @@ export function decideHold(view: HoldView): Hold {
   const { root, decision, isSending, now } = view;
   if (root.presence.kind === "quieting" || root.presence.kind === "quiet") return release("interrupted");
   const wait = root.wait ?? { until: Number.POSITIVE_INFINITY, overdueTold: false };
-  const reasons = holdReasons(view, wait);
+  const reasons = view.waits ? holdReasons(view, wait) : [];
   if (isSending) return { kind: "hold", reasons, until: wait.until };
   if (view.addressed.some((task) => isEnded(task) && wasJustToldOfFailure(task, root))) return release("failure");
   if (view.isPreparing) return { kind: "hold", reasons, until: wait.until };

@@ -92,9 +92,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     now: () => clock.now(),
   });
   const taken = (rootID: string) => store.taken(rootID);
-  const runHold = inRun
-    ? new RunHold({ keeper, taken, waits: options.wait_in_run, announce: announceTurn })
-    : undefined;
+  const runHold = inRun ? new RunHold({ keeper, taken, announce: announceTurn }) : undefined;
   // Who holds a turn waits for our tasks, too, and exits when it has ended: they are told meanwhile.
   const deafen = inRun
     ? undefined

@@ -7,8 +7,6 @@ export interface RunHoldDependencies {
   readonly keeper: Pick<Keeper, "dispatch" | "goal" | "root">;
   /** The claim of another living process that has taken a root over; undefined while it is ours. */
   readonly taken: (rootID: string) => Promise<number | undefined>;
-  /** Whether turns are held at all; else they only are continued. */
-  readonly waits: boolean;
   /** Tells others who may have something to say in a turn that is held. */
   readonly announce: (event: TurnEvent) => void;
 }
@@ -44,14 +42,14 @@ export class RunHold {
 
   /** OpenCode waits for the answer before it goes on with the step. */
   async textCompleted(sessionID: string, messageID: string): Promise<void> {
-    const { keeper, taken, waits } = this.deps;
+    const { keeper, taken } = this.deps;
     const step = this.steps.get(sessionID);
     const isSummary = step?.messageID === messageID && step.summary;
     if (isSummary || this.working.has(sessionID) || keeper.root(sessionID) === undefined) return;
     // A message that keeps the turn going leaves no time for this question.
     const claim = keeper.goal(sessionID)?.status === "active" ? await taken(sessionID) : undefined;
     if (claim !== undefined) keeper.dispatch({ type: "moved", rootID: sessionID, claim });
-    if (waits && !this.working.has(sessionID)) await this.hold(sessionID, messageID);
+    if (!this.working.has(sessionID)) await this.hold(sessionID, messageID);
   }
 
   /** A tool begins to work, be it while the text before it is held. */
@@ -70,7 +68,7 @@ export class RunHold {
     const [sessionID, messageID] = [text(info.sessionID), text(info.id)];
     if (sessionID === undefined || messageID === undefined) return;
     this.working.delete(sessionID);
-    if (info.role !== "user" || !this.deps.waits || this.deps.keeper.root(sessionID) === undefined) return;
+    if (info.role !== "user" || this.deps.keeper.root(sessionID) === undefined) return;
     const keepsOpen = last?.parts.some((part) => readFrame(text(record(part).text) ?? "")?.kind === "waiting");
     if (keepsOpen === true) await this.hold(sessionID, messageID);
   }

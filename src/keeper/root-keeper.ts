@@ -101,7 +101,7 @@ export class RootKeeper {
       addressed: () => this.addressed,
       decide: (root) => decide(this.currentGoal, root, this.tasks, this.now, gate),
       isUnderWay: () => this.messages.isUnderWay,
-      canTell: () => this.storage.failures < context.config.limits.maxPromptFailures,
+      canTell: () => this.messages.maySpeak && this.storage.failures < context.config.limits.maxPromptFailures,
       isPrepared: () => this.isPrepared(),
       perform: context.perform,
       observe: context.observe,
@@ -309,7 +309,7 @@ export class RootKeeper {
   /** Where the end of a turn leaves no time for a write, the next message towards the goal has its id before. */
   private isPrepared(): boolean {
     if (this.currentGoal?.status !== "active" || this.isSending || this.messages.hasSpare) return true;
-    this.storage.changed(this.now);
+    if (this.storage.isSettled) this.storage.changed(this.now);
     return false;
   }
 

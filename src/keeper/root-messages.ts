@@ -70,6 +70,11 @@ export class RootMessages {
     return this.sender.message !== undefined;
   }
 
+  /** Whether what is to be said here is ours to say. */
+  get maySpeak(): boolean {
+    return !this.isElsewhere;
+  }
+
   /** The host may not have stored the message yet. */
   get isUnderWay(): boolean {
     return this.sender.isUnderWay;

@@ -49,10 +49,11 @@ export class RunTurn {
 
   /** Lets the host go on when nothing is waited for any more, and when the turn itself does. */
   evaluate(): void {
-    const { rootID, session, now, observe } = this.context;
+    const { rootID, run, session, now, observe } = this.context;
     const root = session.state;
     if (root.activity.kind !== "held") return this.letGo();
     const hold = decideHold({
+      waits: run.waits,
       root,
       tasks: this.context.tasks(),
       decision: this.context.decide({ ...root, activity: { kind: "idle", since: root.activity.since } }),
