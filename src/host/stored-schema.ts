@@ -93,7 +93,7 @@ function buildSchema() {
   const reserved = z.object({
     id: z.string(),
     partID: z.string(),
-    kind: z.enum(["continuation", "wrapup", "task-outcome"]),
+    kind: z.enum(["continuation", "wrapup", "task-outcome", "waiting"]),
     outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
     overdueTaskIDs: z.array(z.string()),
   });

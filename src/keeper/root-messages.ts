@@ -177,7 +177,9 @@ export class RootMessages {
     // A tool result may have told one of them meanwhile: what is left goes out in a message of its own.
     if (message?.outcomes.some((outcome) => !this.isStillUntold(outcome)) === true) return false;
     const decision = this.context.decision();
-    if (message?.kind === "task-outcome" || message?.kind === "waiting")
+    // The turn that it was to keep going is over.
+    if (message?.kind === "waiting") return false;
+    if (message?.kind === "task-outcome")
       return reportReasons(this.context.session.state, this.context.now()).length === 0;
     return decision.kind === "continue" && decision.prompt === message?.kind;
   }
@@ -216,6 +218,7 @@ export class RootMessages {
         return this.count(message);
       case "given-up":
         this.undelivered(message, effect.reason);
+        if (message.kind === "waiting") return;
         return onGoalEvent(
           message.kind === "wrapup" ? { type: "wrapped-up" } : { type: "prompt-failed", reason: effect.reason },
         );

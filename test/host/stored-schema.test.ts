@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Message } from "../../src/delivery/outbox.ts";
 import { load } from "../../src/host/store.ts";
 import { parseStoredRoot } from "../../src/host/stored-schema.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
@@ -35,6 +36,14 @@ describe("stored state", () => {
     const goal = { ...aGoal(), ...more, status } as never;
     expect(parseStoredRoot({ ...stored, goal })).toHaveProperty("stored");
   });
+
+  test.each(["continuation", "wrapup", "task-outcome", "waiting"] satisfies Message["kind"][])(
+    "a reserved %s is read back the same",
+    (kind) => {
+      const reserved = { id: "msg_1", partID: "prt_1", kind, outcomes: [], overdueTaskIDs: [] };
+      expect(parseStoredRoot({ ...stored, reserved })).toEqual({ stored: { ...stored, reserved } });
+    },
+  );
 
   test("another version, a wrong type or nonsense is refused with the place where it is wrong (S3)", () => {
     for (const [wrong, place] of [
