@@ -52,15 +52,21 @@ function sourceOf(target: string): string {
   return source;
 }
 
+/** What a bundled package of others asks for. Of OpenCode's SDK only the client is in there, for the program alone. */
+const SDK_NOTICE = "// Contains the client of @opencode-ai/sdk, MIT License, Copyright (c) 2025 opencode";
+
 /**
  * The plugin is one self-contained file, because every file and every import costs start-up time. The other entries share
- * their code, so that an error class from one is the same class in another.
+ * their code, so that an error class from one is the same class in another. A program is one file, too, with the SDK's
+ * client in it: who runs it has nothing but Node and OpenCode.
  */
 async function bundle(sources: string[]): Promise<void> {
   const server = sources.filter((source) => source === "src/server.ts");
-  const others = sources.filter((source) => source !== "src/server.ts");
-  for (const entrypoints of [server, others]) {
+  const programs = sources.filter((source) => binaries().includes(source));
+  const others = sources.filter((source) => source !== "src/server.ts" && !programs.includes(source));
+  for (const entrypoints of [server, others, ...programs.map((program) => [program])]) {
     if (entrypoints.length === 0) continue;
+    const isProgram = programs.some((program) => entrypoints.includes(program));
     const result = await Bun.build({
       entrypoints: entrypoints.map((source) => join(root, source)),
       root: join(root, "src"),
@@ -69,10 +75,11 @@ async function bundle(sources: string[]): Promise<void> {
       format: "esm",
       splitting: entrypoints.length > 1,
       naming: { entry: "[dir]/[name].[ext]", chunk: "shared-[hash].[ext]" },
-      external: peers.flatMap((peer) => [peer, `${peer}/*`]),
+      external: isProgram ? [] : peers.flatMap((peer) => [peer, `${peer}/*`]),
       // Not minified: a stack trace in a user's log stays readable, and Bun loads it as fast. The banner tells Bun that the
       // file is plain JavaScript already, which saves transpiling it at every start. Node sees a comment.
       ...(entrypoints === server ? { banner: "// @bun" } : {}),
+      ...(isProgram ? { footer: SDK_NOTICE } : {}),
       throw: false,
     });
     if (!result.success) throw new BuildError(result.logs.map(String).join("\n"));
@@ -86,7 +93,7 @@ function declarations(): void {
   if (result.status !== 0) throw new BuildError(`${result.stdout}${result.stderr}`.trim());
 }
 
-/** Removes declarations that no entry leads to, and answers which packages the remaining ones mention. */
+/** Removes declarations that no library entry leads to, and answers which packages the remaining ones mention. */
 function pruneDeclarations(sources: string[]): Set<string> {
   const reachable = new Set<string>();
   const packages = new Set<string>();
@@ -111,11 +118,14 @@ function checkImports(typePackages: Set<string>): void {
     }
   }
   const server = join(out, "server.js");
+  const programs = binaries().map((source) => join(out, relative("src", source).replace(/\.tsx?$/, ".js")));
   const transpiler = new Bun.Transpiler({ loader: "js" });
   for (const file of filesIn(out).filter((file) => file.endsWith(".js"))) {
-    for (const { path } of transpiler.scanImports(readFileSync(file, "utf8"))) {
+    // The scanner does not know the first line of a program.
+    for (const { path } of transpiler.scanImports(readFileSync(file, "utf8").replace(/^#!.*/, ""))) {
       if (path.startsWith(".") && file !== server) continue;
-      const allowed = isBuiltin(path) || (file !== server && peers.includes(packageOf(path)));
+      const isAlone = file === server || programs.includes(file);
+      const allowed = isBuiltin(path) || (!isAlone && peers.includes(packageOf(path)));
       if (!allowed) throw new BuildError(`${relative(out, file)} imports "${path}" at run time.`);
     }
   }
@@ -180,7 +190,7 @@ try {
   const sources = [...libraries(), ...binaries()];
   await bundle(sources);
   declarations();
-  checkImports(pruneDeclarations(sources));
+  checkImports(pruneDeclarations(libraries()));
   rewriteExtensions();
   checkLoads(libraries());
   publish();

@@ -10,6 +10,11 @@ export {
   type TaskView,
 } from "./library/task-manager.ts";
 export { DEFAULT_OPTIONS, type Options, type ParsedOptions, parseOptions } from "./options.ts";
+export { SessionTreeArgumentError } from "./session-tree/errors.ts";
+export type { SessionTreeOutcome } from "./session-tree/outcome.ts";
+export type { SessionTreeOwed } from "./session-tree/owed.ts";
+export type { SessionTreeSession, SessionTreeState } from "./session-tree/state.ts";
+export { type WaitForSessionTreeOptions, waitForSessionTree } from "./session-tree/wait.ts";
 export type { TaskChange } from "./tasks/background-task-manager.ts";
 export { type LaunchWishes, parseModel } from "./tasks/launch-voice.ts";
 export { LaunchError, type LaunchRequest, type ResumeRequest } from "./tasks/launcher.ts";

@@ -1,0 +1,93 @@
+import type { Goal } from "../goals/goal.ts";
+import type { SessionTreeOutcome } from "../session-tree/outcome.ts";
+import { isNews } from "./changes.ts";
+import type { Ending } from "./events.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+
+export interface Ended {
+  readonly exitCode: ExitCode;
+  readonly outcome: Ending;
+  readonly message: string;
+}
+
+export interface RunFacts {
+  /** `--goal` */
+  readonly asGoal: boolean;
+  /** Why the work was interrupted from here. */
+  readonly stopped: "signal" | "timeout" | undefined;
+  /** The goal of the session before this run: one that has not changed is not what this run was about. */
+  readonly goalBefore: Goal | undefined;
+  /** Whether the last message of the agent ends in the middle: with a tool call that was not followed by anything. */
+  readonly unfinished: boolean;
+  /** What the server has written last, if it was started here. */
+  readonly lastWords: string;
+}
+
+/** What the end of the tree means for whoever has started the run. Pure. */
+export function endingOf(outcome: SessionTreeOutcome, facts: RunFacts): Ended {
+  if (facts.stopped === "timeout") return ended("timed-out", "the time is over; the work was interrupted");
+  if (facts.stopped === "signal") return ended("interrupted", "interrupted");
+  switch (outcome.kind) {
+    case "settled":
+      return settled(outcome, facts);
+    case "failed":
+      return ended("failed", `the turn failed: ${outcome.error.name}: ${outcome.error.message}`);
+    case "interrupted":
+      return ended("interrupted", "the session was interrupted by somebody else");
+    case "deleted":
+      return ended("failed", "the session was deleted while it was waited for");
+    case "not-found":
+      return ended("not-started", "OpenCode has no such session; no prompt was sent");
+    case "stream-closed":
+      return ended("opencode-gone", `OpenCode went away: ${outcome.reason}${facts.lastWords}`);
+    case "timed-out":
+      return ended("timed-out", "the time is over");
+    case "aborted":
+      return ended("interrupted", "interrupted");
+  }
+}
+
+function settled(outcome: Extract<SessionTreeOutcome, { kind: "settled" }>, facts: RunFacts): Ended {
+  const { goal } = outcome.state;
+  const isOurs = goal !== undefined && isNews(facts.goalBefore, goal);
+  if (isOurs) return goalEnded(goal);
+  if (facts.asGoal)
+    return ended("failed", "there is no goal in the session: it was cleared, or /goal is another plugin's command");
+  if (!outcome.answered) return ended("unanswered", "the agent has not answered");
+  if (facts.unfinished)
+    return ended("unanswered", "the turn ended in the middle: a permission or a question was rejected");
+  return ended("answered", "answered");
+}
+
+function goalEnded(goal: Goal): Ended {
+  switch (goal.status) {
+    case "complete":
+      return ended("complete", "the goal is complete");
+    case "blocked":
+      return ended("blocked", `the goal is blocked: ${goal.blocker}`);
+    case "limited":
+      return ended("limited", `the goal has used up its limit of ${goal.limit}`);
+    case "paused":
+      return ended("paused", `the goal is paused: ${goal.reason}`);
+    case "active":
+      return ended("paused", "the goal is active, and nobody continues it (auto_continue may be off)");
+  }
+}
+
+const CODES: Readonly<Record<Ending, ExitCode>> = {
+  answered: EXIT.done,
+  complete: EXIT.done,
+  failed: EXIT.failed,
+  paused: EXIT.failed,
+  unanswered: EXIT.failed,
+  "opencode-gone": EXIT.failed,
+  "not-started": EXIT.notStarted,
+  blocked: EXIT.blocked,
+  limited: EXIT.limited,
+  "timed-out": EXIT.timedOut,
+  interrupted: EXIT.interrupted,
+};
+
+export function ended(outcome: Ending, message: string): Ended {
+  return { exitCode: CODES[outcome], outcome, message };
+}

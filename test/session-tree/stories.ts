@@ -1,0 +1,65 @@
+/** What happens below a root, as OpenCode tells it; a test names only what its rule is about. */
+import type { TurnError } from "../../src/host/port.ts";
+import type { StoredRoot } from "../../src/keeper/stored-root.ts";
+import { newTree, receive, type Tree, type TreeEvent } from "../../src/session-tree/tree.ts";
+import { CHILD, ROOT, T0 } from "../support/builders.ts";
+
+export const ERROR: TurnError = { name: "APIError", message: "the key is wrong", statusCode: 401 };
+export const ABORTED: TurnError = { name: "MessageAbortedError", message: "Aborted" };
+
+export function session(id: string, parentID?: string, metadata: Record<string, unknown> = {}): TreeEvent {
+  const info = { id, title: id, createdAt: T0, archived: false, metadata };
+  return { type: "session-seen", created: true, session: parentID === undefined ? info : { ...info, parentID } };
+}
+
+export function busy(sessionID: string): TreeEvent {
+  return { type: "session-busy", sessionID };
+}
+
+export function idle(sessionID: string): TreeEvent {
+  return { type: "session-idle", sessionID };
+}
+
+/** Message ids ascend; `msg_1` is older than `msg_2`. */
+export function says(messageID: string, sessionID = ROOT): TreeEvent {
+  return { type: "user-text", sessionID, messageID, text: "go", synthetic: false, ignored: false };
+}
+
+export function answers(parentID: string, error?: TurnError, sessionID = ROOT): TreeEvent {
+  const message = { sessionID, messageID: `${parentID}a`, parentID, summary: false, usage: undefined };
+  return { type: "assistant-message", ...message, completedAt: T0, error };
+}
+
+/** OpenCode's own Task tool has sent a background task off. */
+export function sendsOff(messageID: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+  const child = { sessionID: taskID, background: true, title: "look at the tests" };
+  return { type: "tool", sessionID, messageID, callID: "call", tool: "task", state: "completed", output: "", child };
+}
+
+/** OpenCode reports the end of one. */
+export function reports(messageID: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+  const told = { taskID, ended: "completed", text: "done" } as const;
+  return { type: "user-text", sessionID, messageID, text: "", synthetic: true, ignored: false, told };
+}
+
+export function fails(error: TurnError, sessionID = ROOT): TreeEvent {
+  return { type: "session-error", sessionID, error };
+}
+
+export function asks(sessionID: string): TreeEvent {
+  return { type: "ask-opened", sessionID, askID: "per_1", kind: "permission", about: "bash" };
+}
+
+/** Goalkeeper's books in the metadata of the root. */
+export function books(stored: Partial<StoredRoot>, self = ROOT): Record<string, unknown> {
+  const owner = { host: "elsewhere", pid: 1, processStartedAt: 0, instance: "i" };
+  return { goalkeeper: { version: 1, self, owner, claim: 1, revision: 1, tasks: [], ...stored } };
+}
+
+/** All of it at T0, one after the other. */
+export function story(events: readonly TreeEvent[], tree: Tree = newTree(ROOT, T0), now = T0): Tree {
+  return events.reduce((next, event) => receive(next, event, now), tree);
+}
+
+/** A root that has answered its one message. */
+export const RESTED: readonly TreeEvent[] = [session(ROOT), busy(ROOT), says("msg_1"), answers("msg_1"), idle(ROOT)];
