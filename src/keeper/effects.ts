@@ -45,6 +45,8 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
           "asking for statuses",
           settled(host.statuses()).then((answer) => dispatch({ type: "statuses", answer })),
         );
+      case "ask-session":
+        return run("asking for a session", askSession(effect.sessionID, deps));
       case "reread":
         return run("reading stored state again", deps.reread(effect.rootID));
       case "save": {
@@ -84,6 +86,13 @@ async function send(
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
   const answer = await settled(deposit ? host.deposit(prompt) : host.prompt(prompt));
   dispatch({ type: "sent", rootID, sessionID: prompt.sessionID, messageID: prompt.messageID, answer });
+}
+
+/** Only a right answer says anything: it is asked again when something below it is shown the next time. */
+async function askSession(sessionID: string, { host, dispatch }: EffectDependencies): Promise<void> {
+  const answer = await settled(host.session(sessionID));
+  if (answer.kind !== "known") return;
+  dispatch({ type: "host", event: { type: "session-seen", session: answer.value, created: false } });
 }
 
 type StartEffect = Extract<Effect, { type: "start" }>;

@@ -305,7 +305,7 @@ export class Keeper {
     if (answer.kind !== "known") return;
     for (const task of this.manager.silent()) {
       this.touched.add(task.rootID);
-      this.manager.dispatch(task.id, { type: "status-read", shown: answer.value.has(task.id) });
+      this.manager.statusRead(task.id, answer.value.has(task.id));
     }
     for (const sessionID of this.manager.resting(answer.value)) this.restUnheard(sessionID);
     for (const [rootID, root] of this.roots) {
@@ -412,6 +412,7 @@ export class Keeper {
         root?.evaluate();
         if (root?.isForgettable !== true) continue;
         this.roots.delete(rootID);
+        this.manager.unwatch(rootID);
         this.deps.onForgotten?.(rootID);
       }
     } finally {
@@ -445,7 +446,7 @@ export class Keeper {
   }
 
   private rootOfEffect(effect: Effect): string | undefined {
-    if (effect.type === "ask-statuses") return undefined;
+    if (effect.type === "ask-statuses" || effect.type === "ask-session") return undefined;
     return "taskID" in effect ? this.manager.get(effect.taskID)?.rootID : effect.rootID;
   }
 }

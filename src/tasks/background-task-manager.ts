@@ -74,6 +74,7 @@ export class BackgroundTaskManager {
       dispatch: (taskID, event) => this.dispatch(taskID, event),
       open: (child) => this.open(child),
       askStatuses: () => deps.onEffect({ type: "ask-statuses" }),
+      askSession: (sessionID) => deps.onEffect({ type: "ask-session", sessionID }),
     });
   }
 
@@ -216,14 +217,26 @@ export class BackgroundTaskManager {
       (task) =>
         this.isOurs(task) &&
         ((task.status === "queued" && task.waits.for === "sign") ||
+          (task.status === "queued" && task.waits.for === "turn" && this.isBusy(task.id)) ||
           (task.status === "running" && task.observed.kind === "alive")) &&
         now >= Math.max(this.signs.lastAt(task.id) + SILENCE_MS, task.run.startedAt + QUIET_START_MS),
     );
   }
 
+  /** The status list shows a task, or omits it. */
+  statusRead(taskID: string, shown: boolean): void {
+    // Its idle was missed.
+    if (!shown) this.tree.setBusy(taskID, false);
+    this.dispatch(taskID, { type: "status-read", shown });
+  }
+
   /** Records, followed sessions and known sessions; all zero once everything ended and the windows are over. */
   get sizes(): { tasks: number; signs: number; roots: number } {
     return { tasks: this.records.size, signs: this.signs.size, roots: this.records.roots };
+  }
+
+  private isBusy(sessionID: string): boolean {
+    return this.tree.get(sessionID)?.busy === true;
   }
 
   private isOurs(task: Task): boolean {
@@ -240,6 +253,7 @@ export class BackgroundTaskManager {
       timing: this.deps.timing,
       lastSignAt: Math.max(this.signs.lastAt(task.id), task.run.startedAt),
       runsElsewhere: !this.isOurs(task),
+      isBusy: this.isBusy(task.id),
       toolRuns: this.signs.toolRuns(task.id),
       hasOwnWork: () => this.hasOwnWork(task.id),
     };

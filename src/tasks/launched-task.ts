@@ -62,7 +62,7 @@ export function sent(
   return { task: answered({ ...task, waits: task.waits }, answer, now, timing), effects: [] };
 }
 
-type WaitsForTurn = QueuedTask & { readonly waits: { readonly for: "turn" } };
+export type WaitsForTurn = QueuedTask & { readonly waits: { readonly for: "turn" } };
 
 function answered(task: WaitsForTurn, answer: Answer<"sent" | "answered">, now: number, timing: TaskTiming): Task {
   switch (answer.kind) {

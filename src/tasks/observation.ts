@@ -1,6 +1,6 @@
 import { duration } from "../time/duration.ts";
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
-import { cancelled, notStarted } from "./launched-task.ts";
+import { cancelled, notStarted, type WaitsForTurn } from "./launched-task.ts";
 import { alive, base, settle, staleAt } from "./lifecycle.ts";
 import { keep } from "./outcome.ts";
 import {
@@ -18,6 +18,7 @@ import {
   RESEND_AFTER_MS,
   type RunningTask,
   SILENCE_MS,
+  STARTS_WITHIN_MS,
   STORED_WITHIN_MS,
   type Task,
   type TaskTiming,
@@ -193,20 +194,28 @@ function tellerAfter({ status, delivery }: EndedTask): Delivery {
   return isNobodys ? { state: "not-owed" } : { state: "pending", teller: "goalkeeper" };
 }
 
-function queuedDue(task: QueuedTask, { now, lastSignAt }: TransitionContext): Transition {
+function queuedDue(task: QueuedTask, context: TransitionContext): Transition {
   const { waits } = task;
+  const { now, lastSignAt, isBusy } = context;
   switch (waits.for) {
     case "slot":
       return only(task);
     case "turn":
+      if (isBusy && task.run.error === undefined) return behindAnother({ ...task, waits }, context);
       return notStarted(task, waits.prompt, now);
     case "sign":
       return asked(now, lastSignAt, (askAt) => ({ ...task, waits: { for: "sign", askAt } }));
   }
 }
 
+/** The turn that works began before its prompt came, and the host answers that after it: no attempt has failed. */
+function behindAnother(task: WaitsForTurn, context: TransitionContext): Transition {
+  const latest = context.now + STARTS_WITHIN_MS;
+  return heardOf(task, context, (at) => ({ ...task, waits: { ...task.waits, until: Math.min(at, latest) } }));
+}
+
 function runningDue(task: RunningTask, context: TransitionContext): Transition {
-  const { now, lastSignAt, timing, toolRuns } = context;
+  const { now } = context;
   const { observed } = task;
   switch (observed.kind) {
     case "awaits-own":
@@ -218,19 +227,21 @@ function runningDue(task: RunningTask, context: TransitionContext): Transition {
         task: { ...task, observed: { ...observed, lookAt: now + LOOK_AGAIN_MS } },
         effects: [lookAt(task, "transcript")],
       };
-    case "alive": {
-      // Never by age alone: a tool may work for hours and say nothing.
-      const givenUpAt = toolRuns ? Number.POSITIVE_INFINITY : staleAt(task, lastSignAt, timing);
-      if (givenUpAt <= now) return stale(task, context);
-      return asked(now, lastSignAt, (askAt) => ({
-        ...task,
-        observed: { kind: "alive", askAt: Math.min(askAt, givenUpAt) },
-      }));
-    }
+    case "alive":
+      return heardOf(task, context, (askAt) => ({ ...task, observed: { kind: "alive", askAt } }));
   }
 }
 
-function stale(task: RunningTask, { now, lastSignAt }: TransitionContext): Transition {
+/** Its session works: it is asked for after a silence, and given up after a long one. */
+function heardOf(task: LiveTask, context: TransitionContext, until: (at: number) => Task): Transition {
+  const { now, lastSignAt, timing, toolRuns } = context;
+  // Never by age alone: a tool may work for hours and say nothing.
+  const givenUpAt = toolRuns ? Number.POSITIVE_INFINITY : staleAt(task, lastSignAt, timing);
+  if (givenUpAt <= now) return stale(task, context);
+  return asked(now, lastSignAt, (askAt) => until(Math.min(askAt, givenUpAt)));
+}
+
+function stale(task: LiveTask, { now, lastSignAt }: TransitionContext): Transition {
   const reason = `nothing was heard of it for ${duration(now - lastSignAt)}`;
   return cancelled(task, { type: "cancel", reason, text: undefined }, now);
 }

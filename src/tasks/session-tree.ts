@@ -74,6 +74,17 @@ export class SessionTree {
     return undefined;
   }
 
+  /** The first session above `sessionID` that is named and not known; undefined while there is none. */
+  missingAbove(sessionID: string): string | undefined {
+    let current = this.sessions.get(sessionID);
+    for (let depth = 0; current?.parentID !== undefined && depth < DEEPEST_CHAIN; depth++) {
+      const above = this.sessions.get(current.parentID);
+      if (above === undefined) return current.parentID;
+      current = above;
+    }
+    return undefined;
+  }
+
   /** Sessions below `rootID` that work or are about to, for a root that begins to be watched in the middle of it. */
   workingBelow(rootID: string): readonly Readonly<Seen>[] {
     return [...this.sessions.values()].filter(

@@ -24,6 +24,8 @@ export interface SessionWatchDependencies {
   /** Opens a record. */
   readonly open: (child: NoticedChild) => void;
   readonly askStatuses: () => void;
+  /** The answer comes as an event. */
+  readonly askSession: (sessionID: string) => void;
 }
 
 /** What the host shows of its sessions, sorted to the tasks that it concerns. It changes no record itself. */
@@ -44,14 +46,14 @@ export class SessionWatch {
   receive(event: HostEvent): void {
     switch (event.type) {
       case "session-seen":
-        this.deps.tree.see(event.session);
-        return this.heard(event.session.id);
+        return this.seen(event);
       case "session-deleted":
         return this.deleted(event.sessionID);
       case "session-busy":
       case "session-retrying":
         this.deps.tree.setBusy(event.sessionID, true);
         this.heard(event.sessionID);
+        this.askAbove(event.sessionID);
         // A provider that is asked again in an hour is no silence until then.
         if (event.type === "session-retrying") this.deps.signs.mark(event.sessionID, event.until);
         this.notice(event.sessionID);
@@ -96,15 +98,11 @@ export class SessionWatch {
     // A session from before this process, or one that was forgotten while nobody watched it.
     if (this.deps.tree.get(rootID) === undefined)
       this.deps.tree.see({ id: rootID, title: "", createdAt: 0, archived: false, metadata: {} });
-    for (const child of this.deps.tree.workingBelow(rootID)) {
-      this.notice(child.id);
-      if (child.busy) this.deps.dispatch(child.id, { type: "busy" });
-    }
+    this.noticeWorking(rootID);
   }
 
   unwatch(rootID: string): void {
-    this.watched.delete(rootID);
-    this.heard(rootID);
+    if (this.watched.delete(rootID)) this.heard(rootID);
   }
 
   /**
@@ -133,6 +131,35 @@ export class SessionWatch {
   /** Sessions that are no tasks and have come to rest unheard. `working`: what the host shows as working. */
   resting(working: { has(sessionID: string): boolean }): readonly string[] {
     return this.unneeded.resting(working);
+  }
+
+  private seen({ session, created }: Extract<HostEvent, { type: "session-seen" }>): void {
+    const { tree } = this.deps;
+    const isNews = !created && tree.get(session.id) === undefined;
+    tree.see(session);
+    this.heard(session.id);
+    this.askAbove(session.id);
+    const rootID = tree.rootOf(session.id);
+    // What works below it may have waited for this link.
+    if (isNews && rootID !== undefined && this.isWatched(rootID)) this.noticeWorking(rootID);
+  }
+
+  /**
+   * The host shows a session with the id of its parent and of no one above. Whoever is between it and its root may be
+   * from before this process, or forgotten.
+   */
+  private askAbove(sessionID: string): void {
+    const missing = this.deps.adopts ? this.deps.tree.missingAbove(sessionID) : undefined;
+    if (missing !== undefined) this.deps.askSession(missing);
+  }
+
+  /** Children of a watched root that began before it was known whose they are. */
+  private noticeWorking(rootID: string): void {
+    for (const child of this.deps.tree.workingBelow(rootID)) {
+      if (this.deps.records.has(child.id)) continue;
+      this.notice(child.id);
+      if (child.busy) this.deps.dispatch(child.id, { type: "busy" });
+    }
   }
 
   /** Opens the record of a child. `wanted`: also when nothing watches its root yet. */

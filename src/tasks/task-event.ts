@@ -78,6 +78,8 @@ export type TaskEffect =
       readonly scope: "transcript" | "everything";
     }
   | { readonly type: "ask-statuses" }
+  /** Whose child a session is. The answer comes as if the host had shown it. */
+  | { readonly type: "ask-session"; readonly sessionID: string }
   /** Sends its prompt, after a look at the transcript if it may be there already. Without `prompt` its session has it. */
   | {
       readonly type: "start";
@@ -105,6 +107,8 @@ export interface TransitionContext {
   readonly lastSignAt: number;
   /** Another living process runs it, and only that one settles it. */
   readonly runsElsewhere: boolean;
+  /** The host shows the child at work, on whatever turn. */
+  readonly isBusy: boolean;
   /** A tool call of the child runs. */
   readonly toolRuns: boolean;
   /** Tasks of its own are live, or still to be told to it. Asked for when its turn has finished. */

@@ -201,6 +201,7 @@ export const effect = z.discriminatedUnion("type", [
     scope: z.enum(["transcript", "everything"]),
   }),
   z.object({ type: z.literal("ask-statuses") }),
+  z.object({ type: z.literal("ask-session"), ...session }),
   z.object({
     type: z.literal("start"),
     taskID: z.string(),

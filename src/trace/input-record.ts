@@ -105,6 +105,8 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
   switch (effect.type) {
     case "look":
       return { type: effect.type, taskID: effect.taskID, run: effect.run, scope: effect.scope };
+    case "ask-session":
+      return { type: effect.type, sessionID: effect.sessionID };
     case "ask-statuses":
     case "reread":
     case "release":

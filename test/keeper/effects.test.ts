@@ -74,11 +74,14 @@ function aHost(calls: unknown[]): HostPort {
 let calls: unknown[];
 let inputs: Input[];
 let saved: StoredRoot[];
+/** The roots of which was asked who keeps their books. */
+let asked: string[];
 
 beforeEach(() => {
   calls = [];
   inputs = [];
   saved = [];
+  asked = [];
 });
 
 interface Surroundings {
@@ -87,12 +90,15 @@ interface Surroundings {
   reread?: () => Promise<void>;
   task?: Task;
   disposed?: boolean;
+  /** The claim of another process that keeps the books of the root by now. */
+  claim?: number;
+  release?: (rootID: string) => void;
 }
 
 /** Carries out one effect, and lets everything that follows run to its end. */
 async function perform(
   effect: Effect,
-  { host = {}, save, reread, task = anIdleTask(), disposed = false }: Surroundings = {},
+  { host = {}, save, reread, task = anIdleTask(), disposed = false, claim, release }: Surroundings = {},
 ): Promise<void> {
   const perform = performer({
     host: { ...aHost(calls), ...host },
@@ -101,8 +107,12 @@ async function perform(
         saved.push(stored);
         return save === undefined ? Promise.resolve({ kind: "ok" }) : save();
       },
-      taken: () => Promise.resolve(undefined),
+      taken: (rootID) => {
+        asked.push(rootID);
+        return Promise.resolve(claim);
+      },
     },
+    ...(release === undefined ? {} : { release }),
     reread: (rootID) => {
       calls.push(["reread", rootID]);
       return reread === undefined ? Promise.resolve() : reread();
@@ -290,6 +300,61 @@ describe("send", () => {
     await perform(SEND, { host: { prompt: REFUSES } });
     expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer: { kind: "unknown" } }]);
   });
+
+  test("asks first who keeps the books of the root, and sends nothing into that of another process", async () => {
+    await perform(SEND, { claim: 3 });
+    expect([asked, calls]).toEqual([[ROOT], []]);
+    expect(inputs).toEqual([{ type: "moved", rootID: ROOT, claim: 3 }]);
+  });
+
+  test("a plugin that was disposed meanwhile sends nothing", async () => {
+    await perform(SEND, { disposed: true });
+    expect([calls, inputs]).toEqual([[], []]);
+  });
+});
+
+describe("send into a turn that works", () => {
+  const DEPOSIT: Effect = { type: "send", rootID: ROOT, prompt: PROMPT, deposit: true };
+
+  test("stores the message there and starts no turn of its own", async () => {
+    await perform(DEPOSIT);
+    expect(calls).toEqual([["deposit", PROMPT]]);
+    expect(inputs).toEqual([
+      { type: "sent", rootID: ROOT, sessionID: ROOT, messageID: "msg_5", answer: known(undefined) },
+    ]);
+  });
+
+  test("asks nobody who keeps the books: the turn ends in a few milliseconds, and that was asked before", async () => {
+    await perform(DEPOSIT, { claim: 3 });
+    expect([asked, calls]).toEqual([[], [["deposit", PROMPT]]]);
+  });
+
+  test("one that is refused, gone or rejects is said as it is", async () => {
+    for (const deposit of [() => Promise.resolve(UNKNOWN), () => Promise.resolve(GONE), REFUSES])
+      await perform(DEPOSIT, { host: { deposit } });
+    expect(inputs.map((input) => input.type === "sent" && input.answer.kind)).toEqual(["unknown", "gone", "unknown"]);
+  });
+
+  test("a plugin that was disposed sends nothing there either", async () => {
+    await perform(DEPOSIT, { disposed: true });
+    expect([calls, inputs]).toEqual([[], []]);
+  });
+});
+
+describe("ask-session", () => {
+  const ASK: Effect = { type: "ask-session", sessionID: CHILD };
+
+  test("the answer is heard as if the host had shown the session", async () => {
+    const session = aSession(CHILD, { parentID: ROOT });
+    await perform(ASK, { host: { session: () => Promise.resolve(known(session)) } });
+    expect(inputs).toEqual([{ type: "host", event: { type: "session-seen", session, created: false } }]);
+  });
+
+  test("no answer, and a session that is gone, say nothing", async () => {
+    for (const session of [() => Promise.resolve(UNKNOWN), () => Promise.resolve(GONE), REFUSES])
+      await perform(ASK, { host: { session } });
+    expect(inputs).toEqual([]);
+  });
 });
 
 describe("start", () => {
@@ -448,6 +513,17 @@ describe("verify", () => {
 test("reread reads the stored root again", async () => {
   await perform({ type: "reread", rootID: ROOT });
   expect(calls).toEqual([["reread", ROOT]]);
+});
+
+test("release lets the turn of that root go on, at once and without an answer", async () => {
+  const released: string[] = [];
+  await perform({ type: "release", rootID: ROOT }, { release: (rootID) => released.push(rootID) });
+  expect([released, calls, inputs]).toEqual([[ROOT], [], []]);
+});
+
+test("release means nothing where turns are not held", async () => {
+  await perform({ type: "release", rootID: ROOT });
+  expect([calls, inputs]).toEqual([[], []]);
 });
 
 test("toast shows its message under our name", async () => {

@@ -317,7 +317,7 @@ export async function act(world: World, action: Action): Promise<void> {
       // Rejected while the provider is asked again, it looks like an abort.
       if (id !== undefined && action.do === "reject") {
         world.ledger.intends(host.below(id));
-        if (id === root) world.ledger.stops(root);
+        if (id === root) interrupts(world, root);
       }
       if (id !== undefined && askID !== undefined) host.closeAsk(id, askID, action.do === "reject");
       break;
@@ -377,9 +377,10 @@ export async function act(world: World, action: Action): Promise<void> {
   return comesInPairs ? world.clock.advance(50) : world.clock.settle();
 }
 
-/** It works, or is about to. */
+/** It works, or is about to; while it is being made nobody has its id. */
 function isTaken({ host, ledger, tools }: World, child: string): boolean {
-  return host.isActive(child) || ledger.isLive(child) || tools.isResuming(child);
+  const isNew = host.messages(child).length === 0;
+  return isNew || host.isActive(child) || ledger.isLive(child) || tools.isResuming(child);
 }
 
 function actOnRoot(world: World, root: string, what: RootAction): void {
@@ -397,8 +398,7 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
       return host.toolCall(root);
     case "root-abort":
       world.book.aborted(root);
-      if (world.config.cancelOnInterrupt) world.ledger.intends(host.below(root));
-      if (world.config.cancelOnInterrupt) world.ledger.stops(root);
+      if (world.config.cancelOnInterrupt) interrupts(world, root);
       return host.userAborts(root);
     case "root-ask":
       if (host.hasTurn(root)) host.openAsk(root);
@@ -416,6 +416,12 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
     case "delete-root":
       return world.deleteSession(root);
   }
+}
+
+/** Also tasks that were being made when the session between them and the root was deleted. */
+function interrupts({ host, keeper, ledger }: World, root: string): void {
+  ledger.intends([...host.below(root), ...keeper.tasks(root).map(({ id }) => id)]);
+  ledger.stops(root);
 }
 
 /** Models that may be wished for; two of them are of one provider. */

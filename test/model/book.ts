@@ -13,7 +13,6 @@ interface Child {
   /** When its end was published, and how; undefined while it works. */
   ended?: { readonly at: number; readonly aborted: boolean; readonly overdue: boolean };
   told: boolean;
-  readonly reachable: boolean;
   /** Launched, and its prompt was not sent yet: it holds the gate although nothing of it works. */
   readonly queued?: boolean;
 }
@@ -37,6 +36,8 @@ interface RootBook {
   releases: Map<string, number>;
   /** Tasks that the user let go of, until the next continuation. */
   readonly letGo: Set<string>;
+  /** The same of goals that were replaced or cleared, by the moment of their start. */
+  readonly letGoBefore: Map<number, readonly string[]>;
   /** The message of ours that may not have reached its turn yet. */
   out:
     | {
@@ -45,6 +46,8 @@ interface RootBook {
         calls: number;
         started: boolean;
         overdue: readonly string[];
+        /** Those of them that it names: what was reserved earlier names none. */
+        named: readonly string[];
       }
     | undefined;
   continuations: number;
@@ -67,6 +70,10 @@ export class Book {
   private readonly children = new Map<string, Child>();
   private readonly roots = new Map<string, RootBook>();
   private readonly ends = new Map<string, number>();
+  /** The latest call of the host's own tool, by its child. */
+  private readonly calls = new Map<string, string>();
+  /** When a message was stored in a child that began no turn yet: its run begins with it, if it had one before. */
+  private readonly typedAt = new Map<string, number>();
   /** Children that worked by what is stored: after a restart the run that goes on is the same. */
   private readonly worked = new Map<string, number>();
   private readonly seen = new Set<string>();
@@ -94,6 +101,7 @@ export class Book {
       reports: [],
       releases: new Map(),
       letGo: new Set(),
+      letGoBefore: new Map(),
       out: undefined,
       continuations: 0,
     };
@@ -113,12 +121,15 @@ export class Book {
 
   goalEvent(rootID: string, event: GoalEvent): void {
     const root = this.root(rootID);
+    if (event.type === "clear" || event.type === "set") {
+      root.letGoBefore.set(root.goalSetAt, [...root.letGo]);
+      root.letGo.clear();
+    }
     if (event.type === "set") {
       root.goalSetAt = this.now;
       // The command is the user's latest word.
       root.unanswered = undefined;
     }
-    if (event.type === "clear" || event.type === "set") root.letGo.clear();
     // `/goal resume` on an active goal lets go, once, of what holds it now.
     const letsGo = event.type === "resume" && this.world.keeper.goal(rootID)?.status === "active";
     if (letsGo) for (const id of event.liveTaskIDs) root.letGo.add(id);
@@ -146,6 +157,7 @@ export class Book {
       if (isLive(task)) this.worked.set(task.id, task.run.startedAt);
     }
     this.children.clear();
+    this.typedAt.clear();
     this.seen.clear();
     this.attachments.clear();
     for (const { self, tasks } of this.world.storedRoots())
@@ -161,6 +173,7 @@ export class Book {
       const stored = this.world.host.exists(rootID) ? this.world.stored(rootID) : undefined;
       // A goal that was set at the last moment was not written down, and the one before is back.
       root.goalSetAt = stored?.goal?.startedAt ?? root.goalSetAt;
+      for (const id of root.letGoBefore.get(root.goalSetAt) ?? []) root.letGo.add(id);
       root.asleep = !awake && stored !== undefined && (stored.goal !== undefined || stored.tasks.length > 0);
       root.abortedAt = undefined;
       root.unanswered = undefined;
@@ -232,7 +245,7 @@ export class Book {
       case "tool": {
         const { child, state } = event;
         if (child === undefined) return;
-        if (state === "running") this.began(child.sessionID, { native: true, background: child.background });
+        if (state === "running") this.called(child.sessionID, event.callID, child.background);
         return;
       }
       default:
@@ -240,10 +253,17 @@ export class Book {
     }
   }
 
+  /** The part of a call is published more than once: only the first time it begins a run. */
+  private called(id: string, callID: string, background: boolean): void {
+    const isOld = this.calls.get(id) === callID && this.children.get(id)?.ended !== undefined;
+    this.calls.set(id, callID);
+    if (!isOld) this.began(id, { native: true, background });
+  }
+
   /** A task was launched or resumed, and waits for a slot. */
   queued(id: string): void {
     const knownAt = this.worked.get(id) ?? this.now;
-    const fresh = { native: false, background: false, told: false, reachable: true, queued: true };
+    const fresh = { native: false, background: false, told: false, queued: true };
     this.children.set(id, { ...fresh, knownAt });
     this.settled.delete(id);
   }
@@ -286,16 +306,29 @@ export class Book {
       });
       return;
     }
-    if (!this.world.host.isWorking(id) && !how.native) return;
+    if (!this.world.host.isWorking(id) && !how.native) {
+      if (!this.typedAt.has(id)) this.typedAt.set(id, this.now);
+      return;
+    }
     // Idle, and its end not settled yet: what it does next is the same run, and its ceiling the same.
     const goesOn = known?.ended !== undefined && !this.settled.has(id);
     this.settled.delete(id);
-    const knownAt = this.worked.get(id) ?? (goesOn ? known.knownAt : this.now);
-    this.children.set(id, { ...how, knownAt, told: false, reachable: this.isReachable(id) });
+    const knownAt = this.worked.get(id) ?? (goesOn ? known.knownAt : (this.typedAt.get(id) ?? this.now));
+    this.children.set(id, { ...how, knownAt, told: false });
     this.worked.delete(id);
+    this.typedAt.delete(id);
   }
 
-  /** After a restart nothing is published again: whose child a new one is, nobody can know if its parent is old. */
+  /** Whose child it is, is asked: until the answer nobody can know what is below it. */
+  askedFor(id: string): void {
+    this.seen.delete(id);
+  }
+
+  shown(id: string): void {
+    this.seen.add(id);
+  }
+
+  /** After a restart nothing is published again: whose child a new one is, the host has to be asked. */
   private isReachable(id: string): boolean {
     return [id, ...this.world.host.ancestors(id)].every(
       (ancestor) => this.world.host.isRoot(ancestor) || this.seen.has(ancestor),
@@ -330,7 +363,7 @@ export class Book {
     if (out !== undefined && reads && !out.started) {
       out.started = true;
       for (const id of out.overdue) {
-        root.releases.set(id, this.now);
+        if (out.named.includes(id)) root.releases.set(id, this.now);
         // Taken without an answer, and held back by another plugin's hook, it may be looked for in vain and not count.
         if (out.acceptedAt !== undefined) root.letGo.delete(id);
       }
@@ -365,9 +398,10 @@ export class Book {
         this.now >= this.heldSince(root, id, child) + ceiling
       );
     });
+    const named = overdue.filter((id) => text.includes(id));
     root.out = again
       ? { ...out, calls: out.calls + 1 }
-      : { messageID, acceptedAt: undefined, calls: 1, started: false, overdue };
+      : { messageID, acceptedAt: undefined, calls: 1, started: false, overdue, named };
     // Deleted in the very moment of the call: that is answered with 404.
     if (!this.world.host.exists(rootID)) return;
     if (kind !== "continuation" && kind !== "wrapup") return;
@@ -400,7 +434,7 @@ export class Book {
       if (!this.isReachable(id)) continue;
       const child = this.children.get(id);
       if (this.hasOpenAsk(id)) owed.push(`${id} has an open ask`);
-      if (child === undefined || !child.reachable) continue;
+      if (child === undefined) continue;
       if (child.ended === undefined) {
         if (!host.isActive(id) && child.queued !== true) continue;
         const since = this.heldSince(root, id, child);
@@ -487,6 +521,7 @@ export class Book {
     if (isEnded(after) && after.delivery.state === "undelivered") this.excused.add(after.id);
     if (isLive(before) && isEnded(after)) {
       this.settled.add(after.id);
+      this.typedAt.delete(after.id);
       this.runs.set(after.id, (this.runs.get(after.id) ?? 0) + 1);
       const key = `${this.world.life.instance} ${after.id} ${after.run.number}`;
       this.ends.set(key, (this.ends.get(key) ?? 0) + 1);

@@ -151,6 +151,7 @@ export async function judgeEnd(world: World): Promise<void> {
     }
     world.goal(rootID, { type: "clear" });
   }
+  world.ledger.excuseUnseen();
   book.judgeMentions();
   world.ledger.judgeTold();
   await clock.advance(300_000);

@@ -1,4 +1,5 @@
 import { readFrame } from "../../src/delivery/frame.ts";
+import type { Message } from "../../src/delivery/outbox.ts";
 import type { HostEvent, Prompt, Voice } from "../../src/host/port.ts";
 import type { Input, Observation } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
@@ -23,8 +24,6 @@ interface Run {
   ended: { readonly status: TerminalStatus; readonly at: number; readonly life: string } | undefined;
   /** Ended by us before its turn had ended, and nothing may be left of that turn some time later. */
   endedByUs: boolean;
-  /** Given up while a turn of its user's worked in its session: the host answers its prompt after that all the same. */
-  behindUser: boolean;
   undelivered: boolean;
 }
 
@@ -50,6 +49,8 @@ export class Ledger {
   private readonly heardAt = new Map<string, number>();
   /** Tasks that somebody wanted cancelled. */
   private readonly wanted = new Set<string>();
+  /** When that was, also of those that were resumed since. */
+  private readonly wantedAt = new Map<string, number>();
   private readonly stopped = new Set<string>();
   private readonly stoppedAt = new Map<string, number>();
   /** Prompts of runs that came too late to live. */
@@ -61,6 +62,11 @@ export class Ledger {
   private readonly unstored = new Map<string, number>();
   /** May be told twice in one session: it was not written down that they had been told, or a message was on its way. */
   private readonly unwritten = new Set<string>();
+  /** Messages of ours that are looked for in a transcript, by its session. */
+  private readonly lookedFor = new Map<string, Message>();
+  private readonly lookedForInVain: Message[] = [];
+  /** Messages of ours of which nobody knows whether the host has them, by their root. */
+  private readonly inDoubt = new Map<string, Message>();
   private abortTrustedSince = 0;
 
   constructor(private readonly world: World) {}
@@ -77,7 +83,10 @@ export class Ledger {
 
   /** These tasks may be cancelled from now on. */
   intends(taskIDs: readonly string[]): void {
-    for (const id of taskIDs) this.wanted.add(id);
+    for (const id of taskIDs) {
+      this.wanted.add(id);
+      this.wantedAt.set(id, this.now);
+    }
   }
 
   /** What is being launched for this session may be cancelled as soon as it is there. */
@@ -225,6 +234,9 @@ export class Ledger {
     if (observation.type === "input") return this.told(observation.input);
     if (observation.type === "effect" && observation.effect.type === "start")
       return this.admitted(observation.effect.promptID);
+    if (observation.type === "effect" && observation.effect.type === "verify")
+      this.lookedFor.set(observation.effect.sessionID, observation.effect.message);
+    if (observation.type === "outbox") this.doubted(observation);
     if (observation.type !== "task") return;
     const { before, after, event } = observation.change;
     if (after === undefined) {
@@ -252,7 +264,6 @@ export class Ledger {
       this.breach("L2", `${after.id} has ended twice: ${run.ended.status}, ${after.status}`);
     run.ended = { status: after.status, at: this.now, life };
     run.endedByUs = after.status === "cancelled" || after.outcome.error?.name === "StartError";
-    run.behindUser = after.status === "failed" && this.world.host.hasTurn(after.id) && !this.hasBegun(run);
     // Nobody could say for so long whether it works: it is told, and nothing waits for it.
     if (after.status === "lost" && this.now >= (run.sentAt ?? 0) + this.world.config.timing.ceilingMs)
       this.world.book.endedByUs(after.id);
@@ -270,12 +281,28 @@ export class Ledger {
     if (!isThere) this.mayBeToldTwice(task.id);
   }
 
+  private doubted({ rootID, state, message }: Extract<Observation, { type: "outbox" }>): void {
+    if (message !== undefined && (state === "backing-off" || state === "unverified")) this.inDoubt.set(rootID, message);
+    else this.inDoubt.delete(rootID);
+  }
+
+  /** A tool result does not wait until it is known whether a message has told it, too. */
+  private handedOver(rootID: string, taskID: string): void {
+    const isInDoubt = this.inDoubt.get(rootID)?.outcomes.some((outcome) => outcome.taskID === taskID);
+    if (isInDoubt === true) this.mayBeToldTwice(taskID);
+  }
+
   private told(input: Input): void {
+    if (input.type === "read" || input.type === "resume") this.handedOver(input.rootID, input.taskID);
+    const sought = input.type === "verified" ? this.lookedFor.get(input.sessionID) : undefined;
+    if (sought !== undefined && input.type === "verified" && input.found.kind === "absent")
+      this.lookedForInVain.push(sought);
     if (input.type === "launched") {
       const { id: taskID, promptID, prompt, launch, parentID } = input.task;
       this.asked.set(promptID, { taskID, rootID: input.rootID, promptID, prompt, model: launch.voice.model });
       if ((this.stoppedAt.get(parentID) ?? 0) > input.requestedAt) this.tooLate.add(promptID);
-      const isStopped = this.wanted.has(parentID) || this.stopped.has(parentID);
+      const isLate = (this.wantedAt.get(parentID) ?? -1) >= input.requestedAt;
+      const isStopped = isLate || this.wanted.has(parentID) || this.stopped.has(parentID);
       const isUnwanted = isStopped || this.stopped.has(input.rootID) || input.stopped !== undefined;
       if (isUnwanted) this.wanted.add(taskID);
     }
@@ -291,12 +318,15 @@ export class Ledger {
   private began(promptID: string): void {
     const run = this.asked.get(promptID);
     if (run === undefined) return this.breach("L3", `${promptID} was asked for by nobody`);
-    const begun = { stored: false, sentAt: undefined, ended: undefined, endedByUs: false, behindUser: false };
+    const begun = { stored: false, sentAt: undefined, ended: undefined, endedByUs: false };
     this.runs.set(run.promptID, { ...run, ...begun, undelivered: false });
     this.world.book.queued(run.taskID);
   }
 
   private cancelled({ id, outcome }: EndedTask): void {
+    // A turn whose beginning or error was not heard looks like one that the user has interrupted.
+    const mayLookSo = !this.world.book.judgesOwed && this.world.config.cancelOnInterrupt;
+    if (mayLookSo && outcome.reason === "the user interrupted") return;
     // One that is gone without a word goes with whatever comes next.
     if (!this.wanted.has(id) && this.world.host.exists(id))
       this.breach("L4", `${id} is cancelled (${outcome.reason}), and nobody wanted that`);
@@ -341,7 +371,7 @@ export class Ledger {
       const { ended, taskID, promptID } = run;
       if (ended === undefined && this.tooLate.delete(promptID))
         this.breach("L4", `${taskID} was launched before everything was cancelled, and lives`);
-      if (ended === undefined || !run.endedByUs || run.behindUser || this.now < ended.at + ENDS_WITHIN_MS) continue;
+      if (ended === undefined || !run.endedByUs || this.now < ended.at + ENDS_WITHIN_MS) continue;
       if (this.abortTrustedSince >= ended.at || !this.world.host.hasTurn(taskID)) continue;
       // Resumed while another plugin's hook held its prompt back: then its turn is the first of the next run.
       if ([...this.runs.values()].findLast((other) => other.taskID === taskID) !== run) continue;
@@ -359,6 +389,22 @@ export class Ledger {
       if (task.origin !== "launched" || !isLive(task)) continue;
       if (this.world.keeper.root(task.rootID)?.presence.kind === "asleep") continue;
       this.breach("L5", `${task.id} still lives: ${JSON.stringify(task)}`);
+    }
+  }
+
+  /**
+   * Looked for in vain, and there after all: the host lied, or its answer had got lost while a hook held the message
+   * back. What it tells was told again.
+   */
+  excuseUnseen(): void {
+    const { host, book } = this.world;
+    const sessions = host.rootIDs().flatMap((id) => [id, ...host.below(id)]);
+    const stored = new Set(sessions.flatMap((id) => host.messages(id).map((message) => message.id)));
+    for (const { outcomes } of this.lookedForInVain.filter(({ id }) => stored.has(id))) {
+      for (const { taskID } of outcomes) {
+        this.mayBeToldTwice(taskID);
+        book.excused.add(taskID);
+      }
     }
   }
 

@@ -6,55 +6,14 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { KeeperConfig } from "../../src/keeper/config.ts";
-import type { ConcurrencyLimit } from "../../src/tasks/slots.ts";
-import { type Action, act, begin, chaos, honest, launches } from "./actions.ts";
-import { judgeDecision, judgeEnd, judgeLaunched, judgeReplay, judgeWaits } from "./judge.ts";
-import { CONFIG, World } from "./world.ts";
-
-/** Short ceilings and windows: many of them fit into a story. */
-const CONFIG_HERE = {
-  ...CONFIG,
-  timing: { ...CONFIG.timing, cleanupDelayMs: 60_000, ceilingMs: 120_000, staleMs: 60_000 },
-  gate: { ...CONFIG.gate, maxTaskBlockMs: 120_000 },
-  reportHoldMs: 120_000,
-  limits: { maxAutoTurns: 3, maxPromptFailures: 3, noProgressTurns: 0 },
-};
+import { chaos, honest, launches } from "./actions.ts";
+import { judgeEnd, judgeLaunched, judgeReplay, judgeWaits } from "./judge.ts";
+import { live, story } from "./story.ts";
 
 function stories(numRuns: number): fc.Parameters<unknown> {
   const { GOALKEEPER_RUNS: runs, GOALKEEPER_SEED: seed } = process.env;
   const fixed = runs === undefined ? { seed: 20_261_121 } : {};
   return { numRuns: Math.ceil(numRuns * Number(runs ?? 1)), ...(seed === undefined ? fixed : { seed: Number(seed) }) };
-}
-
-/** What can be different from one story to the next: slots, and what the user's abort does to what we launched. */
-const variants = fc.record({
-  concurrency: fc.constantFrom<ConcurrencyLimit>(2, 2, 1, { "simulated/model": 1, acme: 2, "acme/small": 1 }),
-  cancelOnInterrupt: fc.boolean(),
-});
-
-interface Story {
-  readonly variant: Pick<KeeperConfig, "concurrency" | "cancelOnInterrupt">;
-  readonly actions: readonly Action[];
-}
-
-function story(action: fc.Arbitrary<Action>, length: number): fc.Arbitrary<Story> {
-  return fc.record({
-    variant: variants,
-    actions: fc.array(action, { minLength: 5, maxLength: length, size: "max" }),
-  });
-}
-
-async function live({ actions, variant }: Story, judgesOwed: boolean): Promise<World> {
-  const world = new World({ config: { ...CONFIG_HERE, ...variant } });
-  world.book.judgesOwed = judgesOwed;
-  await begin(world);
-  for (const action of actions) {
-    await act(world, action);
-    judgeDecision(world);
-    world.ledger.judgeEnds();
-  }
-  return world;
 }
 
 test("I1 I3 I4 I7 L1 L2 L3 L4 L5 nothing is sent while anything is owed, and every outcome is told once", async () => {

@@ -343,7 +343,10 @@ export function idsOf(clock: { now(): number; after(delayMs: number, ring: () =>
   return new HostIds(clock, () => 0);
 }
 
-/** The host as the performer sees it; the book hears of every prompt of a root before it is sent and after it is answered. */
+/**
+ * The host as the performer sees it. The book hears of every prompt of a root, and of every question about a session,
+ * before it is sent and after it is answered.
+ */
 function watched({ host, book, ledger }: World): SimulatedHost {
   return new Proxy(host, {
     get(target, key) {
@@ -351,6 +354,14 @@ function watched({ host, book, ledger }: World): SimulatedHost {
         return (sessionID: string) => {
           ledger.aborting(sessionID);
           return target.abort(sessionID);
+        };
+      }
+      if (key === "session") {
+        return async (sessionID: string) => {
+          book.askedFor(sessionID);
+          const answer = await target.session(sessionID);
+          if (answer.kind === "known") book.shown(sessionID);
+          return answer;
         };
       }
       if (key !== "prompt") {

@@ -70,6 +70,11 @@ function shown(sessionID: string): HostEvent {
   return { type: "session-seen", session: aSession(sessionID), created: false };
 }
 
+/** The host's answer about a session, or its next word of one that is older than we are. */
+function seenLate(session: SessionInfo): HostEvent {
+  return { type: "session-seen", session, created: false };
+}
+
 function busy(sessionID = CHILD): HostEvent {
   return { type: "session-busy", sessionID };
 }
@@ -191,6 +196,49 @@ describe("which child is a task", () => {
     expect(late.task("ses_grandchild")).toBeUndefined();
     late.receive({ type: "session-seen", session: CHILD_OF_ROOT, created: false }, busy("ses_grandchild"));
     expect(late.task("ses_grandchild")).toMatchObject({ parentID: CHILD, rootID: ROOT });
+  });
+
+  test("whose child it is, is asked when the host names a parent that is not known", () => {
+    const task = new Books(aSession(ROOT)).watch().receive(seenLate(GRANDCHILD), busy(GRANDCHILD.id));
+    expect(task.effects).toEqual([
+      { type: "ask-session", sessionID: CHILD },
+      { type: "ask-session", sessionID: CHILD },
+    ]);
+    expect(task.task(GRANDCHILD.id)).toBeUndefined();
+    task.receive(seenLate(CHILD_OF_ROOT));
+    expect(task.task(GRANDCHILD.id)).toMatchObject({ rootID: ROOT, parentID: CHILD, status: "running" });
+    expect(task.task(CHILD)).toBeUndefined();
+  });
+
+  test("one level after the other, and not where the way up is known", () => {
+    const deep = new Books(aSession(ROOT)).watch().receive(seenLate(aSession("ses_deep", { parentID: GRANDCHILD.id })));
+    deep.receive(seenLate(GRANDCHILD), seenLate(CHILD_OF_ROOT), busy("ses_deep"));
+    expect(deep.effects).toEqual([
+      { type: "ask-session", sessionID: GRANDCHILD.id },
+      { type: "ask-session", sessionID: CHILD },
+    ]);
+    expect(deep.task("ses_deep")).toMatchObject({ rootID: ROOT });
+  });
+
+  test("a root without a record of it learns nothing from the answer", () => {
+    const unwatched = new Books(aSession(ROOT)).receive(seenLate(GRANDCHILD), busy(GRANDCHILD.id));
+    unwatched.receive(seenLate(CHILD_OF_ROOT));
+    expect(unwatched.task(GRANDCHILD.id)).toBeUndefined();
+    expect(unwatched.watch().task(GRANDCHILD.id)).toMatchObject({ status: "running" });
+  });
+
+  test("who only keeps what it has launched asks for nobody else's", () => {
+    const asked: TaskEffect[] = [];
+    const own = new BackgroundTaskManager({
+      now: () => T0,
+      timing: TIMING,
+      runner: "me",
+      adopts: false,
+      onChange: () => undefined,
+      onEffect: (effect) => asked.push(effect),
+    });
+    for (const event of [seenLate(GRANDCHILD), busy(GRANDCHILD.id)]) own.receive(event);
+    expect(asked).toEqual([]);
   });
 
   test("a watched root is known, also one from before this process", () => {
@@ -402,6 +450,40 @@ describe("deadlines", () => {
   });
 });
 
+describe("a prompt behind a turn of its user's", () => {
+  const waits = { for: "turn", until: T0 + 15 * SECOND } as const;
+  const sent = aQueuedTask({
+    origin: "launched",
+    launch: { voice: { agent: "general" }, unstable: false },
+    run: { number: 1, startedAt: T0, promptID: "msg_5", attempt: 1 },
+    waits,
+  });
+
+  test("waits while the host shows that turn, and is sent again when it does not", () => {
+    const seen = books().receive(busy());
+    seen.manager.restore([sent]);
+    seen.tickAt(T0 + 15 * SECOND);
+    expect(seen.effects).toEqual([]);
+    expect(seen.task()).toMatchObject({ status: "queued", run: { attempt: 1 } });
+    seen.receive(idle()).tickAt(seen.manager.deadline());
+    expect(seen.effects).toMatchObject([{ type: "start", mayBeThere: true }]);
+  });
+
+  test("is among the silent ones that the host is asked for, and so the end of that turn is not missed", () => {
+    const seen = books().receive(busy());
+    seen.manager.restore([sent]);
+    seen.now = T0 + MINUTE;
+    expect(seen.manager.silent().map(({ id }) => id)).toEqual([CHILD]);
+    seen.manager.statusRead(CHILD, true);
+    seen.tickAt(seen.now);
+    expect(seen.effects).not.toContainEqual(expect.objectContaining({ type: "start" }));
+    seen.manager.statusRead(CHILD, false);
+    expect(seen.manager.silent()).toEqual([]);
+    seen.tickAt(seen.manager.deadline());
+    expect(seen.effects).toContainEqual(expect.objectContaining({ type: "start" }));
+  });
+});
+
 describe("the query window", () => {
   test("a record outlives its end, and then goes with everything about it", () => {
     const seen = books().watch().receive(busy(), idle());
@@ -506,6 +588,16 @@ describe("the tree is not a leak", () => {
     seen.effects.length = 0;
     seen.tickAt(seen.manager.deadline());
     expect(seen.effects).toEqual([{ type: "ask-statuses" }]);
+  });
+
+  test("a child of one that was forgotten finds its root again by asking", () => {
+    const task = new Books(aSession(ROOT), CHILD_OF_ROOT);
+    task.tickAt(T0 + MINUTE);
+    expect(task.manager.tree.get(CHILD)).toBeUndefined();
+    task.watch().receive(seenLate(GRANDCHILD), busy(GRANDCHILD.id));
+    expect(task.effects).toContainEqual({ type: "ask-session", sessionID: CHILD });
+    task.receive(seenLate(CHILD_OF_ROOT));
+    expect(task.task(GRANDCHILD.id)).toMatchObject({ rootID: ROOT });
   });
 
   test("with a session all below it are forgotten, also those whose own deletion was not heard", () => {

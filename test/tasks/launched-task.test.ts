@@ -85,6 +85,7 @@ function read(reading: Reading): TaskEvent {
 
 interface Surroundings {
   readonly lastSignAt?: number;
+  readonly isBusy?: boolean;
   readonly toolRuns?: boolean;
   readonly ownWork?: boolean;
   readonly timing?: TaskTiming;
@@ -100,13 +101,14 @@ class Life {
   at(
     ms: number,
     event: TaskEvent,
-    { lastSignAt = T0, toolRuns = false, ownWork = false, timing = TIMING }: Surroundings = {},
+    { lastSignAt = T0, isBusy = false, toolRuns = false, ownWork = false, timing = TIMING }: Surroundings = {},
   ): this {
     const context: TransitionContext = {
       now: T0 + ms,
       timing,
       lastSignAt,
       runsElsewhere: false,
+      isBusy,
       toolRuns,
       hasOwnWork: () => ownWork,
     };
@@ -278,6 +280,33 @@ describe("a prompt that was taken", () => {
     }
     expect(life.task).toMatchObject(failedFor("did not start a turn"));
     expect(life.effects).toEqual([]);
+  });
+
+  test("waits for the turn of its user that works there: no attempt has failed, and none is made", () => {
+    const life = new Life(onItsWay()).at(20, TAKEN);
+    const { run } = life.task;
+    for (let now = life.deadline; now <= HOUR; now = life.deadline) {
+      life.at(now, CLOCK, { isBusy: true, lastSignAt: T0 + now });
+      expect(life.effects).toEqual([]);
+      expect(life.task).toMatchObject({ status: "queued", waits: { for: "turn", prompt: "do it" }, run });
+      expect(life.deadline).toBeLessThanOrEqual(now + 10 * SECOND);
+    }
+    // That turn was aborted, which leaves the prompt unanswered.
+    expect(life.rings().effects).toEqual([start({ mayBeThere: true })]);
+  });
+
+  test("is asked for after a silence, and given up after a long one, as if that turn were its own", () => {
+    const life = new Life(onItsWay()).at(20, TAKEN);
+    life.at(31 * SECOND, CLOCK, { isBusy: true });
+    expect(life.effects).toEqual([{ type: "ask-statuses" }]);
+    while (life.task.status === "queued") life.rings({ isBusy: true });
+    expect(life.task).toMatchObject({ status: "cancelled", endedAt: T0 + TIMING.staleMs });
+    expect(life.effects).toEqual([ABORT]);
+  });
+
+  test("and was refused for a reason fails its task at once, whoever works in its session", () => {
+    const life = new Life(onItsWay()).at(20, TAKEN).at(30, ERRORED);
+    expect(life.rings({ isBusy: true }).task).toMatchObject(failedFor(ERROR.message));
   });
 
   test("is stored, which is no beginning of its turn: the wake-up may have got lost (D4)", () => {
@@ -947,7 +976,12 @@ describe("any story of a run that we launched", () => {
     fc.constantFrom(...READINGS).map((reading) => looked(reading)),
     fc.constant<TaskEvent>(looked(FINISHED, { reading: UNKNOWN })),
   );
-  const around = fc.record({ toolRuns: fc.boolean(), ownWork: fc.boolean(), sinceSignMs: fc.nat(700 * SECOND) });
+  const around = fc.record({
+    isBusy: fc.boolean(),
+    toolRuns: fc.boolean(),
+    ownWork: fc.boolean(),
+    sinceSignMs: fc.nat(700 * SECOND),
+  });
   const story = fc.array(fc.tuple(fc.nat(120 * SECOND), event, around), { maxLength: 40 });
 
   test("sends its prompt four times at most, ends once, and then owes its outcome until it was told", () => {

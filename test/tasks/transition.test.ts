@@ -27,7 +27,7 @@ const SECOND = 1_000;
 const MINUTE = 60_000;
 
 function at(now: number, lastSignAt = T0): TransitionContext {
-  const nothing = { runsElsewhere: false, toolRuns: false, hasOwnWork: () => false };
+  const nothing = { runsElsewhere: false, isBusy: false, toolRuns: false, hasOwnWork: () => false };
   return { now, timing: TIMING, lastSignAt, ...nothing };
 }
 

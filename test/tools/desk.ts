@@ -37,20 +37,21 @@ export class Desk {
   readonly ensured: string[] = [];
   private readonly tools;
 
-  static async open(options: Partial<Options> = {}): Promise<Desk> {
-    const desk = new Desk({ ...DEFAULT_OPTIONS, ...options });
+  /** @param inRun in `opencode run` */
+  static async open(options: Partial<Options> = {}, inRun = false): Promise<Desk> {
+    const desk = new Desk({ ...DEFAULT_OPTIONS, ...options }, inRun);
     desk.host.userSays(desk.root, "hello");
     await desk.pass();
     return desk;
   }
 
-  private constructor(options: Options) {
+  private constructor(options: Options, inRun: boolean) {
     const { clock } = this;
     const ids = new HostIds(clock);
     const host = new SimulatedHost({ clock, onEvent: (event) => this.heard(event) });
     const keeper: Keeper = new Keeper({
       clock,
-      config: keeperConfig(options),
+      config: keeperConfig(options, inRun),
       owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
       runner: "me",
       ids,

@@ -1,0 +1,161 @@
+/** Stories that chance has found, cut down to what matters: each of them breached an invariant once. */
+import { describe, expect, test } from "bun:test";
+import type { ConcurrencyLimit } from "../../src/tasks/slots.ts";
+import type { Action } from "./actions.ts";
+import { judgeEnd, judgeLaunched, judgeWaits } from "./judge.ts";
+import { live } from "./story.ts";
+import type { World } from "./world.ts";
+
+const FINISH: Action = { do: "finish", pick: 0 };
+const LAUNCH: Action = { do: "launch", pick: 0, model: 0 };
+
+function pass(ms: number): Action {
+  return { do: "advance", ms };
+}
+
+function kill(awake: boolean): Action {
+  return { do: "kill", awake };
+}
+
+/** On a truthful host. */
+async function told(actions: readonly Action[]): Promise<World> {
+  const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: false }, actions }, true);
+  await judgeWaits(world);
+  await judgeEnd(world);
+  return world;
+}
+
+/** The same on a host that may lie; whether something is told twice by that is not judged as I3. */
+async function lied(actions: readonly Action[], concurrency: ConcurrencyLimit = 2): Promise<readonly string[]> {
+  const world = await live({ variant: { concurrency, cancelOnInterrupt: false }, actions }, false);
+  await judgeWaits(world);
+  await judgeEnd(world);
+  return world.book.breaches.filter((breach) => !breach.startsWith("I3"));
+}
+
+describe("whose child a session is", () => {
+  test("I1 a grandchild holds the goal, also when nothing was heard of its parent for more than a minute", async () => {
+    const adopted: Action[] = [kill(false), { do: "adopt", pick: 0 }, pass(50), FINISH, pass(70_000)];
+    const world = await told([...adopted, { do: "adopt", pick: 3 }, { do: "set" }]);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("a grandchild is a task, also below a child of which a restart has left nothing", async () => {
+    const adopted: Action[] = [{ do: "adopt", pick: 0 }, pass(50), FINISH, pass(125_000), kill(true)];
+    const actions: Action[] = [...adopted, { do: "adopt", pick: 3 }, pass(50)];
+    const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: false }, actions }, true);
+    const [root = ""] = world.host.rootIDs();
+    expect(world.keeper.tasks(root)).toMatchObject([{ rootID: root, origin: "adopted", status: "running" }]);
+    const [grandchild] = world.keeper.tasks(root);
+    expect(world.host.ancestors(grandchild?.id ?? "")).toHaveLength(2);
+  });
+});
+
+describe("a prompt that comes behind a turn of its user's", () => {
+  const queued: Action[] = [LAUNCH, pass(50), LAUNCH, pass(50), { do: "type", pick: 1 }, pass(50)];
+  const behind: Action[] = [...queued, FINISH, pass(31_000), pass(11_000), pass(6_000)];
+
+  test("L4 is not given up while that turn works, for the host answers it after that", async () => {
+    const world = await live({ variant: { concurrency: 1, cancelOnInterrupt: false }, actions: behind }, true);
+    const [root = ""] = world.host.rootIDs();
+    const [first, second] = world.keeper.tasks(root);
+    expect([first?.status, second?.status]).toEqual(["completed", "queued"]);
+    world.host.finishTurn(second?.id ?? "", "typed enough");
+    await world.clock.advance(50);
+    world.host.finishTurn(second?.id ?? "", "the result");
+    await world.clock.advance(1_000);
+    expect(world.keeper.manager.get(second?.id ?? "")).toMatchObject({
+      status: "completed",
+      run: { attempt: 1 },
+      outcome: { text: "the result" },
+    });
+    await judgeLaunched(world);
+    await judgeEnd(world);
+    expect(world.book.breaches).toEqual([]);
+  });
+});
+
+describe("what the judges once took for a breach", () => {
+  test("I1 the ceiling of a run that its user begins counts from his message, not from the turn that follows", async () => {
+    const foreground: Action = { do: "task", background: false, pick: 0 };
+    const ended: Action[] = [foreground, pass(250), FINISH, pass(250), kill(false)];
+    const world = await told([...ended, { do: "type", pick: 0 }, pass(3), LAUNCH, foreground]);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("I1 the part of a call that is published once more begins no run of a task that was cancelled", async () => {
+    const promoted: Action[] = [{ do: "task", background: false, pick: 0 }, { do: "promote", pick: 0 }, pass(3)];
+    const world = await told([...promoted, { do: "cancel-all", pick: 0 }, pass(1)]);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("L2 a message that a host has, and does not show, is told again", async () => {
+    const launched: Action[] = [LAUNCH, { do: "fault", call: "transcript", fault: "empty" }, pass(11_000), kill(true)];
+    expect(await lied([...launched, { do: "delete", pick: 0 }, pass(100), kill(false)])).toEqual([]);
+  });
+
+  test("L2 a message that a hook holds back, and whose answer got lost, is told again", async () => {
+    const held: Action[] = [LAUNCH, { do: "hook", ms: 3_000 }, pass(50), { do: "fate", fate: "answer-lost" }];
+    const gone: Action[] = [{ do: "root-finish" }, { do: "delete", pick: 0 }, { do: "root-fail" }, { do: "say" }];
+    expect(await lied([...held, ...gone, pass(250)])).toEqual([]);
+  });
+
+  test("I1 what /goal resume has let go of stays so, when the goal that replaced it was not written down in time", async () => {
+    const letGo: Action[] = [
+      LAUNCH,
+      LAUNCH,
+      LAUNCH,
+      pass(11_000),
+      { do: "go-on" },
+      pass(50),
+      { do: "set" },
+      kill(false),
+    ];
+    const world = await told([...letGo, { do: "say" }, pass(11_000)]);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("L1 a child that is still being made is resumed by nobody: its id is not known yet", async () => {
+    const resumed: Action[] = [
+      LAUNCH,
+      pass(61_000),
+      { do: "again", pick: 0, model: 1 },
+      { ...LAUNCH, model: 1 },
+      pass(8),
+    ];
+    expect(
+      await lied([...resumed, { do: "resume", pick: 0 }], { "simulated/model": 1, acme: 2, "acme/small": 1 }),
+    ).toEqual([]);
+  });
+
+  test("L4 the user's interrupt means a task too whose parent was deleted while it was being made", async () => {
+    const made: Action[] = [{ do: "task", background: false, pick: 0 }, { ...LAUNCH, pick: 3 }, pass(10)];
+    const actions: Action[] = [...made, { do: "delete", pick: 0 }, pass(10), { do: "root-abort" }, pass(500)];
+    const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: true }, actions }, false);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("I1 a continuation that was reserved before a task was known does not begin its ceiling anew", async () => {
+    const reserved: Action[] = [{ do: "root-finish" }, { do: "adopt", pick: 0 }, pass(5), { do: "go-on" }];
+    const later: Action[] = [{ do: "task", background: false, pick: 0 }, LAUNCH, { do: "adopt", pick: 0 }];
+    expect((await told([...reserved, ...later])).book.breaches).toEqual([]);
+  });
+
+  test("L2 what a tool result tells may stand in a message, too, of which nobody knows whether the host has it", async () => {
+    const lost: Action[] = [LAUNCH, pass(20), { do: "fate", fate: "answer-lost" }, FINISH, { do: "root-finish" }];
+    const actions: Action[] = [...lost, pass(10), { do: "say" }, pass(5), { do: "again", pick: 0, model: 0 }];
+    expect((await told(actions)).book.breaches).toEqual([]);
+  });
+
+  test("L4 a launch that was under way when its task was cancelled is stopped, also when that was resumed since", async () => {
+    const cancelled: Action[] = [LAUNCH, pass(10), { do: "cancel", pick: 0 }, { ...LAUNCH, pick: 7 }];
+    expect(await lied([...cancelled, { do: "again", pick: 0, model: 0 }, pass(250)])).toEqual([]);
+  });
+
+  test("L4 a turn whose failure is not heard while the provider is asked again looks like the user's interrupt", async () => {
+    const failed: Action[] = [{ do: "root-retry" }, { do: "disturb", type: "session-error", how: "drop" }];
+    const actions: Action[] = [...failed, { do: "root-fail" }, LAUNCH, pass(500)];
+    const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: true }, actions }, false);
+    expect(world.book.breaches).toEqual([]);
+  });
+});
