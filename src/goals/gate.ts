@@ -1,4 +1,4 @@
-import { type EndedTask, isEnded, isLive, type LiveTask, type Task } from "../tasks/task.ts";
+import { type EndedTask, isEnded, isLive, type LiveTask, SILENCE_MS, type Task } from "../tasks/task.ts";
 import { type Goal, RELEASED_BY_USER } from "./goal.ts";
 import { type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
 
@@ -89,9 +89,11 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   const reasons: WaitReason[] = [];
   const { activity, presence, unanswered } = root;
   if (activity.kind === "busy") reasons.push({ why: "root-busy", until: Math.max(activity.askAt, now + 1) });
-  // Nothing towards the goal goes out before the turn is known to be at its end.
-  if (activity.kind === "held")
-    reasons.push({ why: "root-busy", until: Math.max(root.wait?.until ?? activity.since, now + 1) });
+  // Nothing towards the goal goes out before the turn is known to be at its end. An event ends that, not a moment.
+  if (activity.kind === "held") {
+    const until = root.wait?.until ?? 0;
+    reasons.push({ why: "root-busy", until: until > now ? until : now + SILENCE_MS });
+  }
   if (activity.kind === "settling") reasons.push({ why: "root-busy", until: Math.max(activity.until, now + 1) });
   if (activity.kind === "retrying")
     reasons.push({ why: "provider-retries", message: activity.message, until: Math.max(activity.until, now + 1) });

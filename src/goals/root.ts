@@ -241,7 +241,8 @@ function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message
 }
 
 function quieting(root: Root, now: number): Root {
-  if (root.presence.kind !== "awake") return { ...root, turn: undefined };
+  // Whatever sleeps: a turn that is aborted is not held.
+  if (root.presence.kind !== "awake") return { ...release(root, now), turn: undefined };
   return { ...root, presence: { kind: "quieting", until: now + QUIETING_MS }, turn: undefined };
 }
 

@@ -78,8 +78,8 @@ export function holdReasons(
     .filter((task) => !asking.has(task.id) && (canTell || task.status !== "queued"))
     .map((task): HoldReason => ({ why: "task-live", taskID: task.id, title: task.title, status: shown(task), until }));
   const ours = canTell ? addressed.filter(isOursToTell) : [];
-  // A success may wait for what was launched beside it.
-  const ready = live.length === 0 ? ours : ours.filter(({ status }) => status !== "completed");
+  // A success may wait for what was launched beside it, as long as anybody does.
+  const ready = live.length === 0 || until <= now ? ours : ours.filter(({ status }) => status !== "completed");
   const others = tasks.filter(isEnded).filter((task) => mayBeToldByOthers(task, now));
   return [...live, ...[...ready, ...others].map((task) => untold(task, until))];
 }

@@ -9,6 +9,7 @@ import { systemClock } from "../time/clock.ts";
 import { EventTranslator } from "./events.ts";
 import { Loader } from "./loader.ts";
 import { HostIds } from "./message-id.ts";
+import { NewbornChildren } from "./newborn-children.ts";
 import type { OpencodeHost } from "./opencode.ts";
 import type { Answer } from "./port.ts";
 import { isAlive, newOwner, ownerKey, parseOwnerKey } from "./process-identity.ts";
@@ -92,7 +93,10 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     now: () => clock.now(),
   });
   const taken = (rootID: string) => store.taken(rootID);
-  const runHold = inRun ? new RunHold({ keeper, taken, announce: announceTurn }) : undefined;
+  const newborns = options.wait_in_run
+    ? new NewbornChildren({ now: () => clock.now(), isTask: (id) => keeper.manager.get(id) !== undefined })
+    : undefined;
+  const runHold = inRun ? new RunHold({ keeper, taken, newborns, announce: announceTurn }) : undefined;
   // Who holds a turn waits for our tasks, too, and exits when it has ended: they are told meanwhile.
   const deafen = inRun
     ? undefined

@@ -75,7 +75,7 @@ function act(
       });
       return `Goal paused. /${deps.command} resume goes on.`;
     case "resume":
-      return resume(rootID, deps);
+      return resume(rootID, deps, isAsleep(rootID, deps));
     case "clear":
       keeper.dispatch({ type: "goal", rootID, event: { type: "clear" } });
       return `Goal cleared: ${excerpt(goal.objective, TOAST_LENGTH)}`;
@@ -88,18 +88,26 @@ function resumeInRun(
   deps: CommandDependencies,
   say: (said: string) => Promise<never>,
 ): string | Promise<never> {
+  const { rootID } = caller;
+  const wasAsleep = isAsleep(rootID, deps);
   // First of all: nothing of ours may overtake what this returns.
-  deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
-  const said = act({ type: "resume" }, caller, deps);
-  const goal = deps.keeper.goal(caller.rootID);
+  deps.keeper.dispatch({ type: "user-speaks", rootID });
+  if (deps.keeper.goal(rootID) === undefined) return say(noGoalText(deps.command));
+  const said = resume(rootID, deps, wasAsleep);
+  const goal = deps.keeper.goal(rootID);
   if (goal?.status !== "active") return say(said);
   return frame("goal", deps.ids.message(""), continuationText(goal));
 }
 
-function resume(rootID: string, { keeper, hasCeiling, command, now }: CommandDependencies): string {
+function isAsleep(rootID: string, { keeper }: Pick<CommandDependencies, "keeper">): boolean {
+  return keeper.root(rootID)?.presence.kind === "asleep";
+}
+
+/** `wasAsleep`: there were no waits to be let go, whatever starts now. */
+function resume(rootID: string, deps: CommandDependencies, wasAsleep: boolean): string {
+  const { keeper, hasCeiling, command, now } = deps;
   const goal = keeper.goal(rootID);
   if (goal?.status === "complete") return `The goal is complete. Start another with /${command} <objective>.`;
-  const wasAsleep = keeper.root(rootID)?.presence.kind === "asleep";
   keeper.dispatch({ type: "wake", rootID });
   const liveTaskIDs =
     hasCeiling || wasAsleep

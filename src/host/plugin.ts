@@ -70,7 +70,7 @@ function runAnswer(mode: RunMode, { keeper, tasks }: Assembly, clock: Clock): Ru
   return new RunAnswer({
     ...TERMINAL,
     mode,
-    now: () => clock.now(),
+    clock,
     stored: (rootID) => keeper.stored(rootID),
     exit: (code) => {
       tasks.dispose();

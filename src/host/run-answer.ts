@@ -1,9 +1,10 @@
+import type { Clock } from "../time/clock.ts";
 import { withTimeout } from "../time/timeout.ts";
 import type { RunMode } from "./run-mode.ts";
 
 export interface RunAnswerDependencies {
   readonly mode: RunMode;
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Resolves once nothing of a root is left to be written. */
   readonly stored: (rootID: string) => Promise<void>;
   readonly stdout: (text: string) => void;
@@ -22,12 +23,12 @@ export class RunAnswer {
   constructor(private readonly deps: RunAnswerDependencies) {}
 
   async give(sessionID: string, rootID: string, said: string): Promise<void> {
-    const { mode, now, stored, stdout, stderr, exit } = this.deps;
-    const isStored = await withTimeout("OpenCode's database", stored(rootID), STORED_WITHIN_MS).then(
+    const { mode, clock, stored, stdout, stderr, exit } = this.deps;
+    const isStored = await withTimeout("OpenCode's database", stored(rootID), STORED_WITHIN_MS, clock).then(
       () => true,
       () => false,
     );
-    const event = { type: "goalkeeper", timestamp: now(), sessionID, event: "answer", message: said };
+    const event = { type: "goalkeeper", timestamp: clock.now(), sessionID, event: "answer", message: said };
     stdout(mode.format === "json" ? `${JSON.stringify(event)}\n` : `${said}\n`);
     if (!isStored) stderr(`goalkeeper: this was not stored within ${STORED_WITHIN_MS / 1_000} s and may be lost\n`);
     exit(isStored ? 0 : 1);

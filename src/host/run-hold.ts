@@ -1,10 +1,13 @@
 import { readFrame } from "../delivery/frame.ts";
 import type { Keeper } from "../keeper/keeper.ts";
+import type { NewbornChildren } from "./newborn-children.ts";
 import type { TurnEvent } from "./port.ts";
 import { type Raw, record, text } from "./raw.ts";
 
 export interface RunHoldDependencies {
   readonly keeper: Pick<Keeper, "dispatch" | "goal" | "root">;
+  /** Set where tasks are waited for. */
+  readonly newborns?: NewbornChildren | undefined;
   /** The claim of another living process that has taken a root over; undefined while it is ours. */
   readonly taken: (rootID: string) => Promise<number | undefined>;
   /** Tells others who may have something to say in a turn that is held. */
@@ -36,19 +39,21 @@ export class RunHold {
 
   /** Any event of OpenCode, after it has gone into the books. */
   receive(event: { readonly type: string; readonly properties?: unknown }): void {
+    this.deps.newborns?.receive(event);
     if (event.type === "message.updated") this.message(record(record(event.properties).info));
     else if (event.type === "message.part.updated") this.part(record(record(event.properties).part));
   }
 
   /** OpenCode waits for the answer before it goes on with the step. */
   async textCompleted(sessionID: string, messageID: string): Promise<void> {
-    const { keeper, taken } = this.deps;
+    const { keeper, taken, newborns } = this.deps;
     const step = this.steps.get(sessionID);
     const isSummary = step?.messageID === messageID && step.summary;
     if (isSummary || this.working.has(sessionID) || keeper.root(sessionID) === undefined) return;
     // A message that keeps the turn going leaves no time for this question.
     const claim = keeper.goal(sessionID)?.status === "active" ? await taken(sessionID) : undefined;
     if (claim !== undefined) keeper.dispatch({ type: "moved", rootID: sessionID, claim });
+    await newborns?.begun(sessionID);
     if (!this.working.has(sessionID)) await this.hold(sessionID, messageID);
   }
 
@@ -78,8 +83,9 @@ export class RunHold {
     const letGo = this.waiting.get(sessionID);
     if (letGo === undefined) return;
     this.waiting.delete(sessionID);
-    this.deps.announce({ type: "turn-goes-on", sessionID });
+    // First of all: whoever hears of it may fail.
     letGo();
+    this.deps.announce({ type: "turn-goes-on", sessionID });
   }
 
   dispose(): void {

@@ -3,7 +3,7 @@ import type { HoldReason } from "../goals/run-hold.ts";
 import { goalState, releaseReason, waitReason } from "../goals/words.ts";
 import type { Keeper } from "../keeper/keeper.ts";
 import type { Observation } from "../keeper/messages.ts";
-import { isEnded, isLive, type Task } from "../tasks/task.ts";
+import { isEnded, isLive, isOursToTell, type Task } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
 import type { RunMode } from "./run-mode.ts";
 
@@ -101,7 +101,9 @@ export class RunProgress {
     if (event === "continued")
       return this.say(rootID, "goal", `the goal goes on, turn ${turns + 1}`, { status, turns });
     if (before?.status === status || status === "active" || event === "restored") return;
-    const hint = status === "complete" ? "" : `; ${this.goOn}`;
+    // A goal that could not be stored is not found by another process.
+    const isKept = status !== "paused" || after.by !== "storage";
+    const hint = status === "complete" || !isKept ? "" : `; ${this.goOn}`;
     this.say(rootID, "goal", `the goal is ${goalState(after)}${hint}`, { status, turns });
   }
 
@@ -124,15 +126,27 @@ export class RunProgress {
   private ended(rootID: string): void {
     if (this.over.has(rootID)) return;
     this.over.add(rootID);
-    const left = this.deps.books().tasks(rootID).filter(isLive);
-    if (left.length > 0) {
-      const tasks = left.map(({ id, title, status }) => ({ id, title, status }));
-      const names = tasks.map(({ title }) => `"${excerpt(title, TITLE_LENGTH)}"`).join(", ");
-      const ends = left.length === 1 ? "which ends" : "which end";
-      this.say(rootID, "left", `not waited for ${count(left.length)}, ${ends} with OpenCode: ${names}`, { tasks });
+    this.leaves(rootID, this.deps.books().tasks(rootID));
+    if (this.unwritten.has(rootID)) {
+      const what = "goal and tasks of this session are not stored as they are now";
+      this.say(rootID, "storage", `${what}: the next run finds what could be stored last`, {});
+      this.deps.onFailed();
     }
     if (this.onTheWay.delete(rootID)) this.lost(rootID);
     else this.unmet(rootID);
+  }
+
+  private leaves(rootID: string, all: readonly Task[]): void {
+    const [left, untold] = [all.filter(isLive), all.filter(isOursToTell)];
+    if (left.length > 0) {
+      const ends = left.length === 1 ? "which ends" : "which end";
+      const said = `not waited for ${count(left.length)}, ${ends} with OpenCode: ${titles(left)}`;
+      this.say(rootID, "left", said, { tasks: left.map(brief) });
+    }
+    if (untold.length > 0) {
+      const said = `the agent was not told how ${count(untold.length)} ended: ${titles(untold)}`;
+      this.say(rootID, "untold", said, { tasks: untold.map(brief) });
+    }
   }
 
   private lost(rootID: string): void {
@@ -173,6 +187,14 @@ function names(live: readonly HoldReason[]): string {
       : `"${excerpt(reason.title, TITLE_LENGTH)}"`,
   );
   return `${count(live.length)}: ${said.join(", ")}`;
+}
+
+function titles(tasks: readonly Task[]): string {
+  return tasks.map(({ title }) => `"${excerpt(title, TITLE_LENGTH)}"`).join(", ");
+}
+
+function brief({ id, title, status }: Task): Pick<Task, "id" | "title" | "status"> {
+  return { id, title, status };
 }
 
 function count(tasks: number): string {

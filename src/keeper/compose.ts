@@ -45,14 +45,23 @@ export function compose(composition: Composition): Message | undefined {
         : continuationText(goal);
     return message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
   }
-  if (root.activity.kind === "held" && isTellingOverdue(root, now)) {
-    const left = leftBehindNotice(tasks.filter(isLive));
-    return message(composition, root.lastMessageID, "task-outcome", [left], untold, unanswered, []);
+  const left = isTellingOverdue(root, now) ? tasks.filter(isLive) : [];
+  if (left.length > 0) {
+    const lines = [leftBehindNotice(left)];
+    const named = message(composition, root.lastMessageID, "task-outcome", lines, untold, unanswered, []);
+    return { ...named, overdueTaskIDs: left.map(({ id }) => id) };
   }
   const backedOff = goal?.status === "active" && goal.retryAt > now && root.activity.kind !== "held";
   if (backedOff || reportReasons(root, now).length > 0) return undefined;
-  const due = unanswered.length > 0 || reportAt(addressed, composition.holdMs) <= now;
+  const awaited = addressed.filter((task) => isEnded(task) || isWaitedFor(task, root, now));
+  const due = unanswered.length > 0 || reportAt(awaited, composition.holdMs) <= now;
   return due ? message(composition, root.lastMessageID, "task-outcome", [], untold, unanswered, []) : undefined;
+}
+
+/** Nobody answers a task that asks, and beyond its ceiling a held turn waits for none. */
+function isWaitedFor({ id }: LiveTask, { activity, asks, wait }: Root, now: number): boolean {
+  const isOver = activity.kind === "held" && wait !== undefined && wait.until <= now;
+  return !isOver && asks.every(({ sessionID }) => sessionID !== id);
 }
 
 /** What should be said in a task whose turn has finished, about tasks of its own. */

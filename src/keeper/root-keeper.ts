@@ -176,8 +176,11 @@ export class RootKeeper {
     if (event.type === "assistant-message" && !event.summary) {
       this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
     }
+    if (!inRoot || this.context.config.run === undefined) return;
+    // Whatever this turn starts dies with the process, whoever makes it.
+    if (event.type === "session-busy") this.context.manager.watch(this.id);
     // The message that keeps a turn going cannot wait for a write: its id has to be stored ahead.
-    if (inRoot && event.type === "user-message" && this.context.config.run !== undefined) this.markDirty();
+    if (event.type === "user-message") this.markDirty();
   }
 
   /** Lets everything of this root whose moment has come act. */
@@ -274,6 +277,7 @@ export class RootKeeper {
   /** The session is deleted. What it was owed cannot reach anybody. */
   end(): void {
     this.messages.end();
+    this.runTurn?.end();
     this.setGoal(undefined, "clear");
     this.context.manager.signs.unfollow(this.id);
   }
@@ -362,8 +366,8 @@ export class RootKeeper {
     if (goal === before) return;
     this.currentGoal = goal;
     this.markDirty(UNHURRIED.has(event) ? UNHURRIED_MS : 0);
-    if (goal === undefined) this.context.manager.unwatch(this.id);
-    else this.context.manager.watch(this.id);
+    if (goal !== undefined) this.context.manager.watch(this.id);
+    else if (this.context.config.run === undefined) this.context.manager.unwatch(this.id);
     this.context.observe({ type: "goal", rootID: this.id, before, after: goal, event });
   }
 
@@ -387,12 +391,13 @@ export class RootKeeper {
 
   private save(): void {
     const { now, messages, storage } = this;
-    const wanted = this.currentGoal !== undefined || storage.isPresent || this.tasks.some(leavesFootprint);
-    if (!wanted) return storage.giveUp();
+    const { run } = this.context.config;
+    const mayWait = run?.waits === true && this.tasks.some(isWaitedFor);
+    const isWorth = storage.isPresent || mayWait || this.tasks.some(leavesFootprint);
+    if (this.currentGoal === undefined && !isWorth) return storage.giveUp();
     if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
-    const mayWait = this.context.config.run?.waits === true && this.tasks.some(isLive);
     const reserved = messages.reservation(this.currentGoal?.status === "active" || mayWait);
     const stored: StoredRoot = {
       version: 1,
@@ -434,4 +439,9 @@ function runKey({ id, run }: Task): string {
 /** Only these are worth a write to a session without a goal. */
 function leavesFootprint(task: Task): boolean {
   return task.origin === "background" || task.origin === "launched";
+}
+
+/** The message that keeps a turn going for it has its id stored ahead. A turn does not end before a foreground task. */
+function isWaitedFor(task: Task): boolean {
+  return isLive(task) && task.origin !== "foreground";
 }

@@ -255,8 +255,9 @@ export class RootMessages {
     perform({ type: "send", rootID, prompt, deposit });
   }
 
-  private delivered(sessionID: string, { id: messageID, outcomes }: Message): void {
-    if (sessionID === this.context.rootID) this.context.session.told();
+  private delivered(sessionID: string, { id: messageID, outcomes, overdueTaskIDs }: Message): void {
+    // One that was put together before the ceiling does not say what is left behind at it.
+    if (sessionID === this.context.rootID && overdueTaskIDs.length > 0) this.context.session.told();
     for (const { taskID, run } of outcomes)
       this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID });
   }

@@ -101,7 +101,7 @@ export class RootSession {
     this.root = isOver ? { ...root, wait: undefined } : root;
   }
 
-  /** A message of ours has reached the session. */
+  /** A message of ours that names tasks as still running has reached the session. */
   told(): void {
     const { wait } = this.root;
     if (wait !== undefined && isTellingOverdue(this.root, this.now))
@@ -133,6 +133,9 @@ export class RootSession {
       this.root = { ...this.root, presence: { kind: "goal-asleep", since: slept.since } };
     if (activity.kind === "held" && wait === undefined)
       this.root = { ...this.root, wait: { until: this.now + run.ceilingMs, overdueTold: false } };
+    // A step in which a tool works was not the last one: a wait that has begun in it has not begun.
+    const isFirst = before.activity.kind === "held" && before.wait?.until === before.activity.since + run.ceilingMs;
+    if (event.type === "turn-goes-on" && isFirst) this.root = { ...this.root, wait: undefined };
     if (event.type === "step-ended" && activity.kind === "ending") this.turnEnded();
   }
 

@@ -70,6 +70,11 @@ export class RunTurn {
     this.letGo();
   }
 
+  /** The session is deleted: the host may wait for us all the same. */
+  end(): void {
+    this.letGo();
+  }
+
   private letGo(): void {
     if (this.held === undefined) return;
     this.held = undefined;

@@ -49,23 +49,32 @@ export function decisionSaying(decision: TracedDecision, at: number): Saying | u
 
 /** What `opencode run` waits for at the end of a turn. That nothing is owed needs no words. */
 export function holdSaying(hold: TracedHold, at: number): Saying | undefined {
-  if (hold.kind === "hold") return { what: `is held: ${waits(hold.reasons, at).join("; ")}`, tone: "warn" };
+  if (hold.kind === "hold") {
+    const reasons = waits(hold.reasons, at, "however long that takes");
+    // Only something of ours is on its way: that is told by itself.
+    return reasons.length === 0 ? undefined : { what: `is held: ${reasons.join("; ")}`, tone: "warn" };
+  }
   const words = releaseReason(hold.why);
   return words === undefined ? undefined : { what: `goes on: ${words}`, tone: "dim" };
 }
 
-function waits(reasons: readonly TracedWaitReason[], at: number): readonly string[] {
+/** `endless`: what is said of a wait for tasks that has no ceiling. */
+function waits(reasons: readonly TracedWaitReason[], at: number, endless: string = "until you act"): readonly string[] {
   const live = reasons.filter((reason) => reason.why === "task-live");
   const others = reasons.filter((reason) => reason.why !== "task-live");
-  const tasks = live.length === 0 ? [] : [liveWords(live, at)];
+  const tasks = live.length === 0 ? [] : [liveWords(live, at, endless)];
   return [...tasks, ...others.map((reason) => waitReason(toWaitReason(reason), at))];
 }
 
 /** All live tasks in one phrase: with ten of them, ten phrases would hide the point. */
-function liveWords(live: readonly Extract<TracedWaitReason, { why: "task-live" }>[], at: number): string {
+function liveWords(
+  live: readonly Extract<TracedWaitReason, { why: "task-live" }>[],
+  at: number,
+  endless: string,
+): string {
   const names = live.map(({ title }) => taskName(title)).join(", ");
   const until = Math.max(...live.map((reason) => reason.until ?? Number.POSITIVE_INFINITY));
-  const wayOut = until === Number.POSITIVE_INFINITY ? "until you act" : `at most ${duration(until - at)}`;
+  const wayOut = until === Number.POSITIVE_INFINITY ? endless : `at most ${duration(until - at)}`;
   const subject = live.length === 1 ? "1 task is" : `${live.length} tasks are`;
   return `${subject} still ${liveStatus(live)}: ${names} (${wayOut})`;
 }

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { outcomeNotice as notice, overdueNotice, reminderNotice } from "../../src/delivery/notice.ts";
+import {
+  leftBehindNotice,
+  outcomeNotice as notice,
+  overdueNotice,
+  reminderNotice,
+  waitingNotice,
+} from "../../src/delivery/notice.ts";
 import type { EndedTask, TerminalStatus } from "../../src/tasks/task.ts";
 import { aMissingTask, anEndedTask, aTask } from "../support/builders.ts";
 
@@ -134,4 +140,31 @@ test("a reminder points to what was reported, and repeats none of it", () => {
   const said = reminderNotice([ended("completed", { text: "the result" })]);
   expect(said).toContain('- "do completed" (ses_completed): completed, reported above');
   expect(said).not.toContain("the result");
+});
+
+describe("in opencode run", () => {
+  const hostile = 'look </goalkeeper> & "tests"';
+
+  test("what is left behind is named with its state, and that it ends with the turn", () => {
+    const said = leftBehindNotice([aTask(), aMissingTask({ id: "ses_2", title: "count" })]);
+    expect(said).toContain("they end when your turn ends");
+    expect(said.split("\n").slice(1)).toEqual([
+      '- "look at the tests" (ses_child): still running',
+      '- "count" (ses_2): still missing',
+    ]);
+    expect(leftBehindNotice([])).toBe("");
+  });
+
+  test("a turn that is kept open names what for, ended or not, and that there is nothing to do", () => {
+    const said = waitingNotice([aTask(), anEndedTask({ id: "ses_2", title: "count" })]);
+    expect(said).toContain("There is nothing to do before");
+    expect(said.split("\n").slice(1)).toEqual(['- "look at the tests" (ses_child)', '- "count" (ses_2)']);
+  });
+
+  test("titles are escaped", () => {
+    for (const said of [leftBehindNotice([aTask({ title: hostile })]), waitingNotice([aTask({ title: hostile })])]) {
+      expect(said).not.toContain("</goalkeeper>");
+      expect(said).toContain("&lt;/goalkeeper>");
+    }
+  });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { type Decision, decide, decisionDeadline, type GateConfig, rootReasons } from "../../src/goals/gate.ts";
+import {
+  type Decision,
+  decide,
+  decisionDeadline,
+  type GateConfig,
+  reportReasons,
+  rootReasons,
+} from "../../src/goals/gate.ts";
 import { type Goal, RELEASED_BY_USER } from "../../src/goals/goal.ts";
 import type { Ask, Root } from "../../src/goals/root.ts";
 import type { Delivery, Task } from "../../src/tasks/task.ts";
@@ -324,5 +331,82 @@ describe("no wait without a way out", () => {
     expect(decisionDeadline(gate({ root: asleep }))).toBe(Number.POSITIVE_INFINITY);
     expect(decisionDeadline(gate())).toBe(Number.POSITIVE_INFINITY);
     expect(decisionDeadline(gate({ goal: aGoalThatIs("paused") }))).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe("in opencode run", () => {
+  const wait = { until: NOW + 60 * SECOND, overdueTold: false };
+  const heldRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0 }, wait, ...more });
+
+  test("a turn that is held is not over: nothing towards the goal goes out before its end", () => {
+    expect(gate({ root: heldRoot() })).toEqual({
+      kind: "wait",
+      reasons: [{ why: "root-busy", until: NOW + 60 * SECOND }],
+    });
+  });
+
+  test("that wait has a later moment in every hold: past its ceiling, without one, and without an end", () => {
+    const past = { until: T0, overdueTold: true };
+    for (const root of [heldRoot({ wait: past }), heldRoot({ wait: undefined })]) {
+      const deadline = decisionDeadline(gate({ root }));
+      // Not at once again and again: what ends a hold is an event, and nobody watches the clock for it.
+      expect(deadline).toBeGreaterThanOrEqual(NOW + SECOND);
+      expect(deadline).toBeLessThan(Number.POSITIVE_INFINITY);
+    }
+    const endless = heldRoot({ wait: { until: Number.POSITIVE_INFINITY, overdueTold: false } });
+    expect(decisionDeadline(gate({ root: endless }))).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("at the end of its last step the goal goes on", () => {
+    const root = aRoot({ activity: { kind: "ending", since: NOW, askAt: NOW + SECOND } });
+    expect(why({ root })).toEqual(["continue"]);
+  });
+
+  test("not by talking over the user, whose message came during that step", () => {
+    const root = aRoot({
+      activity: { kind: "ending", since: NOW, askAt: NOW + SECOND },
+      unanswered: { messageID: "msg_1", at: NOW },
+    });
+    expect(why({ root })).toEqual(["user-message-unanswered"]);
+  });
+
+  test("a goal that sleeps while the user talks waits for the user, and holds nothing else", () => {
+    const root = aRoot({ presence: { kind: "goal-asleep", since: T0 } });
+    expect(gate({ root })).toEqual({ kind: "wait", reasons: [{ why: "asleep", endedBy: "user" }] });
+    expect(rootReasons(root, NOW)).toEqual([]);
+    expect(reportReasons(root, NOW)).toEqual([]);
+  });
+
+  test("in a held turn, tasks are told although it works, is asked, or is spoken to", () => {
+    const root = heldRoot({
+      asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }],
+      unanswered: { messageID: "msg_1", at: NOW },
+    });
+    expect(rootReasons(root, NOW).map((reason) => reason.why)).toEqual([
+      "root-busy",
+      "ask-open",
+      "user-message-unanswered",
+    ]);
+    expect(reportReasons(root, NOW)).toEqual([]);
+  });
+
+  test.each([
+    [{ kind: "quieting", until: NOW + 250 }, "quiet"],
+    [{ kind: "quiet", since: T0 }, "quiet"],
+    [{ kind: "asleep", since: T0 }, "asleep"],
+  ] as const)("nothing is told in one that is quiet or asleep, held or not (%#)", (presence, reason) => {
+    for (const root of [heldRoot({ presence }), aRoot({ presence })])
+      expect(reportReasons(root, NOW).map(({ why }) => why)).toEqual([reason]);
+  });
+
+  test("in any other turn a report waits for all that a continuation waits for", () => {
+    for (const root of [
+      aRoot({ activity: { kind: "busy", askAt: NOW + SECOND } }),
+      aRoot({ asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }] }),
+      aRoot({ unanswered: { messageID: "msg_1", at: NOW } }),
+    ]) {
+      expect(reportReasons(root, NOW)).toEqual(rootReasons(root, NOW));
+      expect(reportReasons(root, NOW)).toHaveLength(1);
+    }
   });
 });

@@ -7,6 +7,7 @@ import {
   type Root,
   receiveAsk,
   receiveInRoot,
+  release,
   rootDeadline,
   startTurn,
 } from "../../src/goals/root.ts";
@@ -170,6 +171,7 @@ describe("the user's message", () => {
     ["our continuation, replayed by a compaction", userText({ text: frame("continuation", "msg_2", "x") })],
     ["our wrap-up, replayed", userText({ text: frame("wrapup", "msg_2", "x") })],
     ["our task outcome, replayed", userText({ text: frame("task-outcome", "msg_2", "x") })],
+    ["what keeps a turn open, replayed", userText({ text: frame("waiting", "msg_2", "x") })],
   ] satisfies [string, HostEvent][])("is not %s", (_what, event) => {
     const root = aRoot({ presence: { kind: "quiet", since: T0 } });
     expect(next(root, event)).toBe(root);
@@ -298,4 +300,83 @@ test("when a task has ended its asks are closed, whether or not its last events 
   });
   expect(closeAsks(root, CHILD).asks.map(({ askID }) => askID)).toEqual(["que_2"]);
   expect(closeAsks(root, "ses_9")).toBe(root);
+});
+
+describe("the turn of an opencode run", () => {
+  const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a" };
+  const GOES_ON: HostEvent = { type: "turn-goes-on", sessionID: ROOT };
+  const ended = (parentID = "msg_1"): HostEvent => ({
+    type: "step-ended",
+    sessionID: ROOT,
+    messageID: "msg_a",
+    parentID,
+  });
+  const heldRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0 }, ...more });
+  const wait = { until: T0 + 60 * SECOND, overdueTold: false };
+
+  test("is held from the moment at which the host waits, and by itself nothing ends that", () => {
+    const root = next(busyRoot(), HELD);
+    expect(root.activity).toEqual({ kind: "held", since: T0 + SECOND });
+    expect(rootDeadline(root)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("a busy, which the host says again and again, does not end that", () => {
+    const root = heldRoot();
+    expect(next(root, BUSY)).toBe(root);
+  });
+
+  test("goes on as busy when it is let go, or when a tool begins; the wait is the same one", () => {
+    for (const root of [release(heldRoot({ wait }), T0 + SECOND), next(heldRoot({ wait }), GOES_ON)])
+      expect(root).toMatchObject({ activity: { kind: "busy", askAt: T0 + 31 * SECOND }, wait });
+  });
+
+  test("one that is not held cannot be let go", () => {
+    for (const root of [busyRoot(), aRoot(), retryingRoot()]) {
+      expect(release(root, T0 + SECOND)).toBe(root);
+      expect(next(root, GOES_ON)).toBe(root);
+    }
+  });
+
+  test("an idle ends it, for the host waits no longer", () => {
+    expect(next(heldRoot(), IDLE).activity).toEqual({ kind: "idle", since: T0 + SECOND });
+  });
+
+  test("an abort is the user's, also while it is held", () => {
+    expect(next(heldRoot(), error(ABORTED)).presence.kind).toBe("quieting");
+  });
+
+  test("is at its end with its last step, and the host is asked when no idle follows", () => {
+    const root = next(busyRoot(), ended());
+    expect(root.activity).toEqual({ kind: "ending", since: T0 + SECOND, askAt: T0 + 31 * SECOND });
+    expect(rootDeadline(root)).toBe(T0 + 31 * SECOND);
+    expect(next(root, BUSY).activity.kind).toBe("busy");
+    expect(next(root, IDLE).activity.kind).toBe("idle");
+  });
+
+  test("is not at its end when a message has come since that step began", () => {
+    const root = busyRoot({ lastMessageID: "msg_5" });
+    expect(next(root, ended("msg_1"))).toBe(root);
+    expect(next(root, ended("msg_5")).activity.kind).toBe("ending");
+  });
+
+  test("is not at its end by a step that has failed: what follows is an idle, and a pause before it is tried again", () => {
+    const root = busyRoot({ turn: { by: "user", progressed: false, error: API_ERROR } });
+    expect(next(root, ended())).toBe(root);
+  });
+
+  test("the user's message ends the wait: the next one has a ceiling of its own", () => {
+    expect(next(heldRoot({ wait }), userText()).wait).toBeUndefined();
+    expect(next(heldRoot({ wait }), userText({ synthetic: true })).wait).toEqual(wait);
+  });
+
+  test("says nothing about asks", () => {
+    const root = receiveAsk(aRoot(), {
+      type: "ask-opened",
+      sessionID: CHILD,
+      askID: "que_1",
+      kind: "question",
+      about: "?",
+    });
+    for (const event of [HELD, GOES_ON, ended()]) expect(receiveAsk(root, event)).toBe(root);
+  });
 });

@@ -4,6 +4,7 @@ import {
   decisionWords,
   goalState,
   noGoalText,
+  releaseReason,
   type StatusView,
   statusText,
   stopReason,
@@ -165,4 +166,19 @@ test.each([
   [90_000_000, "25h 0m"],
 ])("%i ms is %s", (ms, words) => {
   expect(duration(ms)).toBe(words);
+});
+
+describe("why a held turn goes on", () => {
+  test.each([
+    ["failure", "a task has not completed, and the agent is told"],
+    ["goal-continues", "the goal goes on beside the tasks that still work"],
+    ["ceiling", "nobody waits any longer for the tasks that still work"],
+    ["interrupted", "you interrupted"],
+  ] as const)("%s", (why, words) => {
+    expect(releaseReason(why)).toBe(words);
+  });
+
+  test.each(["nothing-owed", "", "toString", "of a later version"])("without a word: %p", (why) => {
+    expect(releaseReason(why)).toBeUndefined();
+  });
 });

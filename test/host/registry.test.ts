@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { claim, enlist, exclusively, registry } from "../../src/host/registry.ts";
+import type { TurnEvent } from "../../src/host/port.ts";
+import { announceTurn, claim, enlist, exclusively, onTurn, registry } from "../../src/host/registry.ts";
 
 test("the first claim of a directory wins until it is released (S1)", () => {
   const release = claim("/registry-test", "one");
@@ -47,4 +48,32 @@ test("two instances never write into one session at the same moment, also when o
   ]);
   expect(seen.indexOf("elsewhere begins")).toBeLessThan(seen.indexOf("first ends"));
   expect(registry().writes.size).toBe(0);
+});
+
+test("a turn that one instance holds is known to the others, each until it has stopped listening", () => {
+  const held: TurnEvent = { type: "turn-held", sessionID: "ses_1", messageID: "msg_1" };
+  const goesOn: TurnEvent = { type: "turn-goes-on", sessionID: "ses_1" };
+  const heard: string[] = [];
+  const deafen = ["one", "two"].map((name) => onTurn((event) => heard.push(`${name} ${event.type}`)));
+  announceTurn(held);
+  deafen[0]?.();
+  announceTurn(goesOn);
+  deafen[0]?.();
+  deafen[1]?.();
+  announceTurn(held);
+  expect(heard).toEqual(["one turn-held", "two turn-held", "two turn-goes-on"]);
+  expect(registry().turns.size).toBe(0);
+});
+
+test("who stops listening while a turn is announced takes nothing from the others", () => {
+  const heard: string[] = [];
+  const deafenFirst = onTurn(() => {
+    heard.push("first");
+    deafenFirst();
+    deafenSecond();
+  });
+  const deafenSecond = onTurn(() => heard.push("second"));
+  announceTurn({ type: "turn-goes-on", sessionID: "ses_1" });
+  announceTurn({ type: "turn-goes-on", sessionID: "ses_1" });
+  expect(heard).toEqual(["first", "second"]);
 });

@@ -48,12 +48,14 @@ interface Situation {
   root?: Root;
   tasks?: readonly Task[];
   now?: number;
+  /** Tasks for which a turn that ends is to be kept open. */
+  waitsFor?: readonly Task[];
 }
 
 /** What is said when the gate itself has decided. */
-function said({ goal, root = aRoot(), tasks = [], now = NOW }: Situation) {
+function said({ goal, root = aRoot(), tasks = [], now = NOW, waitsFor = [] }: Situation) {
   const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
-  const config = { holdMs: HOLD_MS, hasReadTool: true, waitsFor: [] };
+  const config = { holdMs: HOLD_MS, hasReadTool: true, waitsFor };
   return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, ...config });
 }
 
@@ -229,4 +231,102 @@ test("the user's message takes along what is ours to tell, and only that", () =>
   expect(handOver([], true)).toBeUndefined();
   expect(handOver([anEndedTask({ delivery: delivered() }), aTask()], true)).toBeUndefined();
   expect(handOver([anEndedTask({ outcome: { text: "the result" } })], true)).toContain("the result");
+});
+
+describe("at the end of the last step of an opencode run", () => {
+  const ending = (more: Partial<Root> = {}) =>
+    aRoot({ activity: { kind: "ending", since: NOW, askAt: NOW + 30 * SECOND }, ...more });
+
+  test("the turn is kept open for tasks, with their names and nothing that would have to be stored first", () => {
+    const message = said({ root: ending(), tasks: [aTask()], waitsFor: [aTask()] });
+    expect(message).toMatchObject({ kind: "waiting", outcomes: [], overdueTaskIDs: [] });
+    expect(readFrame(message?.text ?? "")?.kind).toBe("waiting");
+    expect(message?.text).toContain(CHILD);
+  });
+
+  test("also for an outcome that is not told yet, whether a goal waits, continues, or is not there", () => {
+    const tasks = [failed("ses_1")];
+    for (const goal of [undefined, aGoal()])
+      expect(said({ goal, root: ending(), tasks, waitsFor: tasks })).toMatchObject({ kind: "waiting", outcomes: [] });
+  });
+
+  test("a goal that goes on beside tasks keeps it open by itself", () => {
+    const now = T0 + GATE.maxTaskBlockMs;
+    const message = said({ goal: aGoal(), root: ending(), tasks: [aTask()], waitsFor: [aTask()], now });
+    expect(message).toMatchObject({ kind: "continuation", overdueTaskIDs: [CHILD] });
+  });
+
+  test("nothing is said when nothing is waited for", () => {
+    expect(said({ root: ending(), tasks: [aTask()] })).toBeUndefined();
+  });
+
+  test.each([
+    { presence: { kind: "quieting", until: NOW + 250 } },
+    { presence: { kind: "quiet", since: T0 } },
+    { presence: { kind: "asleep", since: T0 } },
+    { unanswered: { messageID: "msg_1", at: NOW } },
+    { activity: { kind: "busy", askAt: NOW + SECOND } },
+  ] satisfies Partial<Root>[])("nor to one that is quiet, asleep, spoken to, or not at its end (%#)", (more) => {
+    expect(said({ root: ending(more), tasks: [aTask()], waitsFor: [aTask()] })).toBeUndefined();
+  });
+});
+
+describe("in a held turn of an opencode run", () => {
+  const wait = { until: NOW + SECOND, overdueTold: false };
+  const held = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0 }, wait, ...more });
+  const asking = { askID: "que_1", sessionID: "ses_asking", kind: "question", about: "Which?" } as const;
+
+  test("outcomes are told although the root is asked, spoken to, or its goal backs off", () => {
+    const goal = aGoal({ failures: 1, retryAt: NOW + SECOND });
+    const root = held({ asks: [asking], unanswered: { messageID: "msg_1", at: NOW } });
+    expect(said({ goal, root, tasks: [anEndedTask()] })).toMatchObject({ kind: "task-outcome", outcomes: [{}] });
+  });
+
+  test("nothing towards the goal is said before the turn is at its end", () => {
+    expect(said({ goal: aGoal(), root: held() })).toBeUndefined();
+    expect(said({ goal: aGoalThatIs("limited"), root: held() })).toBeUndefined();
+  });
+
+  test.each([
+    { kind: "quieting", until: NOW + 250 },
+    { kind: "quiet", since: T0 },
+    { kind: "asleep", since: T0 },
+  ] satisfies Root["presence"][])("nothing is told to one that is quiet or asleep (%#)", (presence) => {
+    expect(said({ root: held({ presence }), tasks: [failed("ses_1")] })).toBeUndefined();
+  });
+
+  test("successes wait for launched siblings, but not for one that asks: nobody answers it", () => {
+    const tasks = [anEndedTask(), aTask({ id: "ses_asking", origin: "launched" })];
+    expect(said({ root: held(), tasks })).toBeUndefined();
+    expect(said({ root: held({ asks: [asking] }), tasks })).toMatchObject({ kind: "task-outcome", outcomes: [{}] });
+  });
+
+  test("at its ceiling the agent is told once which tasks are left behind, with what has ended so far", () => {
+    const root = held({ wait: { ...wait, until: NOW } });
+    const tasks = [aTask({ origin: "launched" }), anEndedTask({ id: "ses_2" })];
+    const message = said({ root, tasks });
+    expect(message).toMatchObject({ kind: "task-outcome", outcomes: [{ taskID: "ses_2" }], overdueTaskIDs: [CHILD] });
+    expect(message?.text).toContain(`Nobody waits for them any longer`);
+    expect(message?.text).toContain(`(${CHILD}): still running`);
+    const told = held({ wait: { until: NOW, overdueTold: true } });
+    expect(said({ root: told, tasks: tasks.slice(0, 1) })).toBeUndefined();
+    expect(said({ root: held(), tasks: tasks.slice(0, 1) })).toBeUndefined();
+  });
+
+  test("beyond it a success waits for nobody, and what works is not named again", () => {
+    const root = held({ wait: { until: NOW, overdueTold: true } });
+    const message = said({ root, tasks: [aTask({ origin: "launched" }), anEndedTask({ id: "ses_2" })] });
+    expect(message).toMatchObject({ kind: "task-outcome", outcomes: [{ taskID: "ses_2" }], overdueTaskIDs: [] });
+  });
+
+  test("nobody is told of what is left behind when nothing is", () => {
+    const root = held({ wait: { ...wait, until: NOW } });
+    expect(said({ root })).toBeUndefined();
+    expect(said({ root, tasks: [anEndedTask({ delivery: hostTells(NOW + SECOND) })] })).toBeUndefined();
+    expect(said({ root, tasks: [anEndedTask()] })?.text).not.toContain("Nobody waits");
+  });
+
+  test("an outcome that was told in it is not pointed to again: the turn will read it", () => {
+    expect(said({ root: held(), tasks: [anEndedTask({ delivery: delivered({ at: T0 }) })] })).toBeUndefined();
+  });
 });

@@ -143,6 +143,9 @@ export const EVERYTHING: readonly Observation[] = [
   host({ type: "session-idle", sessionID: ROOT }),
   host({ type: "session-error", sessionID: ROOT, error }),
   host({ type: "session-compacted", sessionID: ROOT }),
+  host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2" }),
+  host({ type: "turn-goes-on", sessionID: ROOT }),
+  host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", parentID: "msg_1" }),
   host({ type: "user-message", sessionID: ROOT, messageID: "msg_1", voice }),
   host({
     type: "user-text",
@@ -250,7 +253,31 @@ export const EVERYTHING: readonly Observation[] = [
     decision: { kind: "stop", reason: { why: "paused", by: "storage", reason: SECRET } },
   },
   { type: "decision", rootID: ROOT, decision: { kind: "stop", reason: { why: "blocked", blocker: SECRET } } },
+  {
+    type: "hold",
+    rootID: ROOT,
+    hold: {
+      kind: "hold",
+      reasons: [
+        { why: "task-live", taskID: CHILD, title: "tests", status: "running", until: 1_900_000 },
+        { why: "outcome-untold", taskID: CHILD, title: "tests", until: 1_002_000 },
+      ],
+      until: 1_900_000,
+    },
+  },
+  // Without a ceiling; JSON has no word for that.
+  {
+    type: "hold",
+    rootID: ROOT,
+    hold: {
+      kind: "hold",
+      reasons: [{ why: "task-live", taskID: CHILD, title: "tests", status: "queued", until: Number.POSITIVE_INFINITY }],
+      until: Number.POSITIVE_INFINITY,
+    },
+  },
+  { type: "hold", rootID: ROOT, hold: { kind: "release", why: "ceiling" } },
   { type: "outbox", rootID: ROOT, state: "sending", message },
+  { type: "outbox", rootID: ROOT, state: "sent", message: { ...message, kind: "waiting", outcomes: [] } },
   effect({ type: "look", taskID: CHILD, run: 1, scope: "everything" }),
   effect({ type: "save", rootID: ROOT, revision: 1, stored }),
   effect({
@@ -258,6 +285,13 @@ export const EVERYTHING: readonly Observation[] = [
     rootID: ROOT,
     prompt: { sessionID: ROOT, messageID: "msg_1", partID: "prt_1", text: SECRET, voice, synthetic: true },
   }),
+  effect({
+    type: "send",
+    rootID: ROOT,
+    prompt: { sessionID: ROOT, messageID: "msg_1", partID: "prt_1", text: SECRET, voice, synthetic: true },
+    deposit: true,
+  }),
+  effect({ type: "release", rootID: ROOT }),
   effect({ type: "verify", rootID: ROOT, sessionID: ROOT, message }),
   effect({ type: "toast", rootID: ROOT, variant: "info", message: SECRET }),
 ];

@@ -59,6 +59,34 @@ test("why the gate waits is kept with its moments", () => {
   } as never);
 });
 
+test("why a turn is held is kept with its moments; a wait without an end has none", () => {
+  const live = { why: "task-live", taskID: CHILD, title: "tests", status: "running" } as const;
+  const record = (until: number) =>
+    toRecord({ type: "hold", rootID: ROOT, hold: { kind: "hold", reasons: [{ ...live, until }], until } }, AT, false);
+  expect(record(AT + 5)).toMatchObject({
+    kind: "hold",
+    hold: { kind: "hold", reasons: [{ ...live, until: AT + 5 }], until: AT + 5 },
+  });
+  const endless = JSON.parse(JSON.stringify(record(Number.POSITIVE_INFINITY)));
+  expect(endless.hold).not.toHaveProperty("until");
+  expect(endless.hold.reasons[0]).not.toHaveProperty("until");
+});
+
+test("what is sent into a turn that works is told from a prompt", () => {
+  const prompt = {
+    sessionID: ROOT,
+    messageID: "msg_1",
+    partID: "prt_1",
+    text: SECRET,
+    voice: undefined,
+    synthetic: true,
+  };
+  const send = (deposit: boolean) =>
+    toRecord({ type: "effect", rootID: ROOT, effect: { type: "send", rootID: ROOT, prompt, deposit } }, AT, false);
+  expect(send(true)).toMatchObject({ kind: "effect", effect: { type: "send", deposit: true } });
+  expect(JSON.stringify(send(false))).not.toContain('"deposit":true');
+});
+
 test("a reason in our own words is kept, one in a provider's words is not", () => {
   const paused = (by: "no-progress" | "error") =>
     toRecord(

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import type { Message } from "../../src/delivery/outbox.ts";
+import type { HoldReason, ReleaseReason } from "../../src/goals/run-hold.ts";
 import type { Observation } from "../../src/keeper/messages.ts";
 import type { Task } from "../../src/tasks/task.ts";
 import { toRecord } from "../../src/trace/record.ts";
@@ -192,6 +194,60 @@ test("a reader that follows a growing trace sees a wait as soon as it has lasted
 test("while the agent works nothing is said about waiting", () => {
   const decision = { kind: "wait", reasons: [{ why: "root-busy", until: START }] } as const;
   expect(story([0, { type: "decision", rootID: ROOT, decision }], [9, busy])).toEqual(["9 main: starts a turn"]);
+});
+
+test("a turn that is held says what for, and why it goes on; that nothing is owed needs no words", () => {
+  const hold = (...reasons: readonly HoldReason[]): Observation => ({
+    type: "hold",
+    rootID: ROOT,
+    hold: { kind: "hold", reasons, until: START + 61_000 },
+  });
+  const lets = (why: ReleaseReason): Observation => ({ type: "hold", rootID: ROOT, hold: { kind: "release", why } });
+  const live = (status: "running" | "queued", title: string, until = START + 61_000) =>
+    ({ why: "task-live", taskID: title, title, status, until }) as const;
+  const untold = { why: "outcome-untold", taskID: CHILD, title: "tests", until: START + 63_000 } as const;
+  expect(
+    story(
+      [0, busy],
+      [1, hold(live("running", "a"), live("queued", "b"))],
+      [2, hold(live("running", "a"))],
+      [3, hold(untold)],
+      [4, lets("failure")],
+      [5, lets("goal-continues")],
+      [6, lets("ceiling")],
+      [7, lets("interrupted")],
+      [8, lets("nothing-owed")],
+      [9, hold(live("running", "a", Number.POSITIVE_INFINITY))],
+      [10, hold()],
+    ).slice(1),
+  ).toEqual([
+    "1 main: is held: 2 tasks are still open (1 running, 1 queued): “a”, “b” (at most 1m 0s)",
+    "2 main: is held: 1 task is still running: “a” (at most 59s)",
+    '3 main: is held: OpenCode is about to report the task "tests" (at most 1m 0s more)',
+    "4 main: goes on: a task has not completed, and the agent is told",
+    "5 main: goes on: the goal goes on beside the tasks that still work",
+    "6 main: goes on: nobody waits any longer for the tasks that still work",
+    "7 main: goes on: you interrupted",
+    "9 main: is held: 1 task is still running: “a” (however long that takes)",
+  ]);
+});
+
+test("what passes through the end of a turn is told by what follows from it", () => {
+  expect(
+    story(
+      [0, host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2" })],
+      [1, host({ type: "turn-goes-on", sessionID: ROOT })],
+      [2, host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", parentID: "msg_1" })],
+    ),
+  ).toEqual([]);
+});
+
+test("a message that keeps a turn open is called that", () => {
+  const waiting: Message = { ...message, kind: "waiting", outcomes: [] };
+  const outbox = (state: string): Observation => ({ type: "outbox", rootID: ROOT, state, message: waiting });
+  expect(story([0, outbox("reserved")], [0, outbox("sending")])).toEqual([
+    "0 main: goalkeeper sends a message that keeps the turn open",
+  ]);
 });
 
 test("continuations are numbered from the sending to the start, a resend says so", () => {

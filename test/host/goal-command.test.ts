@@ -1,0 +1,192 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { readFrame } from "../../src/delivery/frame.ts";
+import { CommandAnswered } from "../../src/host/command.ts";
+import { executeGoalCommand } from "../../src/host/goal-command.ts";
+import { HostIds } from "../../src/host/message-id.ts";
+import type { StoredRoot } from "../../src/keeper/stored-root.ts";
+import type { Options } from "../../src/options.ts";
+import { aGoal, aGoalThatIs, aQueuedTask, VOICE } from "../support/builders.ts";
+import { Desk } from "../tools/desk.ts";
+
+const SECOND = 1_000;
+
+/** A script that says `opencode run --command goal …` in a session of an earlier run. */
+class Script {
+  /** What was printed, and where it was asked. */
+  readonly given: { readonly sessionID: string; readonly rootID: string; readonly said: string }[] = [];
+  foreign: StoredRoot | undefined;
+
+  static async open(options: Partial<Options> = {}, inRun = true): Promise<Script> {
+    const script = new Script(await Desk.open(options, inRun), options, inRun);
+    await script.desk.finish(script.desk.root, "Hello.");
+    return script;
+  }
+
+  private constructor(
+    readonly desk: Desk,
+    private readonly options: Partial<Options>,
+    private readonly inRun: boolean,
+  ) {}
+
+  /** Answers the text that takes the place of the user's message; undefined when no turn may start. */
+  async says(args: string, sessionID = this.desk.root): Promise<string | undefined> {
+    const { desk, given } = this;
+    const { host, keeper, clock } = desk;
+    const runAnswer = {
+      give: async (sessionID: string, rootID: string, said: string) => void given.push({ sessionID, rootID, said }),
+    };
+    const loader = { ensure: async () => undefined, foreignRoot: async () => this.foreign };
+    const text = executeGoalCommand(sessionID, args, {
+      keeper,
+      host,
+      loader,
+      ids: new HostIds(clock),
+      now: () => clock.now(),
+      command: "goal",
+      maxTurns: 25,
+      hasCeiling: this.options.max_task_block_seconds !== 0,
+      runAnswer: this.inRun ? runAnswer : undefined,
+    }).catch((error: unknown) => error);
+    await desk.pass();
+    const result = await text;
+    if (typeof result === "string") return result;
+    expect(result).toBeInstanceOf(CommandAnswered);
+    return undefined;
+  }
+
+  /** The goal of an earlier process, which has been killed. */
+  finds(goal = aGoal(), tasks: StoredRoot["tasks"] = []): this {
+    const owner = { host: "h", pid: 7, processStartedAt: 7, instance: "earlier" };
+    const stored = { version: 1, self: this.desk.root, owner, claim: 1, revision: 1, goal, tasks } as const;
+    this.desk.keeper.dispatch({ type: "restored", stored, awake: false, elsewhere: [] });
+    return this;
+  }
+
+  get goal() {
+    return this.desk.keeper.goal(this.desk.root);
+  }
+
+  /** Prompts of ours in the session, besides what a command has returned. */
+  get prompts(): number {
+    return this.desk.host.prompts.filter(({ sessionID }) => sessionID === this.desk.root).length;
+  }
+}
+
+let script: Script;
+
+beforeEach(async () => {
+  script = await Script.open();
+});
+
+describe("in opencode run, /goal resume", () => {
+  test.each(["paused", "blocked", "limited"] as const)(
+    "starts the turn of a goal that is %s with its continuation, and prints nothing",
+    async (status) => {
+      script.finds(aGoalThatIs(status));
+      const text = (await script.says("resume")) ?? "";
+      expect(readFrame(text)?.kind).toBe("goal");
+      expect(text).toContain("make the build pass");
+      expect([script.goal?.status, script.given]).toEqual(["active", []]);
+    },
+  );
+
+  test("wakes a goal that sleeps, for good", async () => {
+    script.finds();
+    expect(script.desk.keeper.root(script.desk.root)?.presence.kind).toBe("asleep");
+    const text = (await script.says("resume")) ?? "";
+    script.desk.host.userSays(script.desk.root, text);
+    await script.desk.pass();
+    expect(script.desk.keeper.root(script.desk.root)?.presence.kind).toBe("awake");
+  });
+
+  test("is overtaken by nothing of ours until its message arrives", async () => {
+    script.finds(aGoalThatIs("paused"));
+    await script.says("resume");
+    await script.desk.pass(20 * SECOND);
+    expect(script.prompts).toBe(0);
+    expect(script.desk.keeper.decision(script.desk.root)).toMatchObject({
+      kind: "wait",
+      reasons: [{ why: "user-message-unanswered" }],
+    });
+  });
+
+  test.each([
+    ["there is none", undefined, "No goal in this session. Start one with /goal <objective>."],
+    ["it is complete", aGoalThatIs("complete"), "The goal is complete. Start another with /goal <objective>."],
+  ] as const)("prints that there is nothing to resume and starts no turn: %s", async (_what, goal, said) => {
+    if (goal !== undefined) script.finds(goal);
+    expect(await script.says("resume")).toBeUndefined();
+    const { root } = script.desk;
+    expect(script.given).toEqual([{ sessionID: root, rootID: root, said }]);
+  });
+
+  describe("without a ceiling for tasks", () => {
+    const task = (rootID: string) =>
+      aQueuedTask({
+        parentID: rootID,
+        rootID,
+        origin: "launched",
+        launch: { voice: VOICE, unstable: false },
+        waits: { for: "slot" },
+        run: { number: 1, startedAt: 0, promptID: "msg_0" },
+      });
+
+    test.each([true, false])("lets no wait of a goal go that slept: in the run %p", async (inRun) => {
+      script = await Script.open({ max_task_block_seconds: 0 }, inRun);
+      script.finds(aGoal(), [task(script.desk.root)]);
+      await script.says("resume");
+      expect(script.goal?.releases).toEqual({});
+    });
+  });
+});
+
+describe("in opencode run, any other command", () => {
+  test("that sets a goal starts its first turn, which nothing overtakes", async () => {
+    const text = (await script.says('"fix the failing test"')) ?? "";
+    expect(readFrame(text)?.kind).toBe("goal");
+    expect(text).toContain("fix the failing test");
+    await script.desk.pass(20 * SECOND);
+    expect([script.goal?.objective, script.prompts, script.given]).toEqual(["fix the failing test", 0, []]);
+  });
+
+  test.each([
+    ["", /^Goal: make the build pass\nState: active\n/],
+    ["status", /^Goal: make the build pass\n/],
+    ["pause", /^Goal paused\. \/goal resume goes on\.$/],
+    ["clear", /^Goal cleared: make the build pass$/],
+    ["stop", /^"stop" is no objective, and nothing was changed\./],
+  ] as const)("is printed, and neither shown in the session nor as a toast: %p", async (args, said) => {
+    script.finds();
+    const { host, root } = script.desk;
+    const toasts = host.toasts.length;
+    const shown: string[] = [];
+    const show = host.show.bind(host);
+    host.show = (sessionID, text, voice) => {
+      shown.push(text);
+      return show(sessionID, text, voice);
+    };
+    expect(await script.says(args)).toBeUndefined();
+    expect(script.given).toEqual([{ sessionID: root, rootID: root, said: expect.stringMatching(said) }]);
+    expect(host.toasts.slice(toasts).filter(({ title }) => title === "goal")).toEqual([]);
+    expect(shown).toEqual([]);
+  });
+
+  test("shows a goal that another process pursues, and takes nothing away from it", async () => {
+    const owner = { host: "h", pid: 42, processStartedAt: 7, instance: "other" };
+    const self = script.desk.root;
+    script.foreign = { version: 1, self, owner, claim: 1, revision: 1, goal: aGoal(), tasks: [] };
+    expect(await script.says("status")).toBeUndefined();
+    expect(script.given).toEqual([
+      { sessionID: self, rootID: self, said: expect.stringContaining("another OpenCode process (42) pursues it") },
+    ]);
+    expect(script.goal).toBeUndefined();
+  });
+});
+
+test("anywhere else /goal resume is answered, and the goal goes on by itself", async () => {
+  script = await Script.open({}, false);
+  script.finds(aGoalThatIs("paused"));
+  expect(await script.says("resume")).toBeUndefined();
+  await script.desk.pass(SECOND);
+  expect([script.goal?.status, script.prompts, script.given]).toEqual(["active", 1, []]);
+});

@@ -1,0 +1,144 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { frame, readFrame } from "../../src/delivery/frame.ts";
+import type { Message, OutboxEffect } from "../../src/delivery/outbox.ts";
+import { SessionSender } from "../../src/keeper/session-sender.ts";
+import { aMessage, T0 } from "../support/builders.ts";
+
+const OUTCOME = { taskID: "ses_1", run: 1 };
+
+/** One session, in which a test says what is wanted and what is stored. */
+class Session {
+  wanted: Message | undefined;
+  lastMessageID = "msg_1";
+  storedID: string | undefined;
+  readonly effects: OutboxEffect[] = [];
+  private made = 200;
+  private readonly ids = { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` };
+  readonly sender = new SessionSender({
+    now: () => T0,
+    ids: this.ids,
+    wanted: () => this.wanted,
+    lastMessageID: () => this.lastMessageID,
+    storedID: () => this.storedID,
+    onChange: () => undefined,
+    onEffect: (effect) => this.effects.push(effect),
+  });
+
+  /** As the composer makes it each time it is asked. */
+  wants(kind: Message["kind"], outcomes: Message["outcomes"] = []): this {
+    const id = this.ids.message();
+    this.wanted = aMessage({ id, partID: this.ids.part(), kind, outcomes, text: frame(kind, id, "Go on.") });
+    return this;
+  }
+
+  /** What the session's books hold after their next write. */
+  stores(mayCome = true): string | undefined {
+    this.storedID = this.sender.reservation(mayCome)?.id;
+    return this.storedID;
+  }
+
+  work(): this {
+    this.sender.work(true);
+    return this;
+  }
+
+  get sent(): readonly Message[] {
+    return this.effects.flatMap((effect) => (effect.type === "send" ? [effect.message] : []));
+  }
+}
+
+let session: Session;
+
+beforeEach(() => {
+  session = new Session();
+});
+
+describe("ids that are stored ahead", () => {
+  test.each(["continuation", "wrapup", "waiting"] as const)(
+    "are taken by a message without outcomes, which goes out at once: %s",
+    (kind) => {
+      const spare = session.stores();
+      expect(session.sender.hasSpare).toBe(true);
+      session.wants(kind).work();
+      expect(session.sent).toMatchObject([{ id: spare, partID: "prt_201", kind }]);
+      expect(readFrame(session.sent[0]?.text ?? "")).toEqual({ kind, id: spare ?? "" });
+    },
+  );
+
+  test("are not taken by one with outcomes: those have to be stored with it", () => {
+    const spare = session.stores();
+    session.wants("task-outcome", [OUTCOME]).work();
+    expect([session.sent, session.sender.isWaitingForStore]).toEqual([[], true]);
+    expect(session.stores()).not.toBe(spare);
+    session.work();
+    expect(session.sent).toMatchObject([{ id: session.storedID, outcomes: [OUTCOME] }]);
+  });
+
+  test("are none before they are stored", () => {
+    session.sender.reservation(true);
+    expect(session.sender.hasSpare).toBe(false);
+    session.wants("continuation").work();
+    expect(session.sent).toEqual([]);
+  });
+
+  test("are none once a newer message is in the session: theirs would sort before it", () => {
+    const spare = session.stores();
+    session.lastMessageID = "msg_500";
+    expect(session.sender.hasSpare).toBe(false);
+    session.wants("continuation").work();
+    expect(session.sent).toEqual([]);
+    expect(spare).toBeDefined();
+  });
+
+  test("are taken once", () => {
+    session.stores();
+    session.wants("continuation").work();
+    expect(session.sender.hasSpare).toBe(false);
+    session.sender.event({ type: "answer-began", userMessageID: session.sent[0]?.id ?? "" });
+    session.wants("continuation").work();
+    expect(session.sent).toHaveLength(1);
+    const next = session.stores();
+    session.work();
+    expect(session.sent.map(({ id }) => id)).toEqual([session.sent[0]?.id ?? "", next ?? ""]);
+  });
+
+  test("stay the same from write to write until they are taken", () => {
+    expect(session.stores()).toBe(session.stores() ?? "");
+  });
+
+  test("are made anew when a message has come that would sort behind them", () => {
+    const before = session.stores();
+    session.lastMessageID = "msg_201";
+    expect(session.stores()).not.toBe(before ?? "");
+  });
+
+  test("are not made where no message may come, nor while one is on its way", () => {
+    expect(session.sender.reservation(false)).toBeUndefined();
+    session.wants("wrapup").work();
+    expect(session.sender.reservation(true)).toMatchObject({ kind: "wrapup" });
+    expect(session.sender.reservation(true)).not.toHaveProperty("text");
+  });
+});
+
+test("a message is under way until the host has it, and on its way until it is answered", () => {
+  const { sender } = session;
+  const isUnderWay = () => [sender.isUnderWay, sender.message !== undefined];
+  expect(isUnderWay()).toEqual([false, false]);
+  session.wants("task-outcome", [OUTCOME]).work();
+  expect(isUnderWay()).toEqual([true, true]);
+  session.stores();
+  session.work();
+  expect(isUnderWay()).toEqual([true, true]);
+  sender.event({ type: "accepted", messageID: session.storedID ?? "" });
+  expect(isUnderWay()).toEqual([false, true]);
+  sender.event({ type: "answer-began", userMessageID: session.storedID ?? "" });
+  expect(isUnderWay()).toEqual([false, false]);
+});
+
+test("one that is unwanted when it is stored is withdrawn", () => {
+  session.wants("waiting").work();
+  session.stores();
+  session.wanted = undefined;
+  session.work();
+  expect([session.sent, session.sender.message]).toEqual([[], undefined]);
+});
