@@ -89,5 +89,6 @@ function runProgress(mode: RunMode, command: string, clock: Clock, books: () => 
     onFailed: () => {
       process.exitCode = 1;
     },
+    afterwards: queueMicrotask,
   });
 }

@@ -16,6 +16,8 @@ export interface RunProgressDependencies {
   readonly stderr: (line: string) => void;
   /** The run has not done what it was asked to do. */
   readonly onFailed: () => void;
+  /** Runs something once the input that is observed just now has been handled: what follows from it may say it better. */
+  readonly afterwards: (work: () => void) => void;
   readonly books: () => Pick<Keeper, "decision" | "goal" | "tasks">;
 }
 
@@ -58,7 +60,7 @@ export class RunProgress {
   private input({ rootID, input }: Extract<Observation, { type: "input" }>): void {
     if (rootID === undefined) return;
     if (input.type === "host" && input.event.type === "session-idle" && input.event.sessionID === rootID)
-      return this.ended(rootID);
+      return this.deps.afterwards(() => this.ended(rootID));
     if (input.type !== "saved") return;
     const { result } = input;
     if (result.kind !== "failed") this.unwritten.delete(rootID);

@@ -42,6 +42,7 @@ class Terminal {
       stdout: (line) => this.out.push(line),
       stderr: (line) => this.err.push(line),
       onFailed: () => this.failed++,
+      afterwards: (work) => work(),
       books: () => ({
         decision: () => this.decision,
         goal: () => this.currentGoal,
