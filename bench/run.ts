@@ -1,4 +1,4 @@
-// npm run bench [-- events|load|continuation|tasks|memory|launch …]
+// npm run bench [-- events|load|continuation|tasks|memory|launch|opencode-run …]
 //
 // Prints ratios of things measured side by side in one run. Absolute figures depend on the machine; the ratios and the
 // aims beside them are what to read.
@@ -8,6 +8,7 @@ import { benchEvents } from "./events.ts";
 import { benchLaunch } from "./launch.ts";
 import { benchLoad } from "./load.ts";
 import { benchMemory } from "./memory.ts";
+import { benchOpencodeRun } from "./opencode-run.ts";
 import { printTable, type Row } from "./table.ts";
 import { benchTasks } from "./tasks.ts";
 
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   tasks: benchTasks,
   memory: benchMemory,
   launch: benchLaunch,
+  "opencode-run": benchOpencodeRun,
 };
 
 const { positionals } = parseArgs({ allowPositionals: true });

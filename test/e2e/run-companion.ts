@@ -8,12 +8,14 @@ export interface CompanionOptions {
   readonly slowMs?: number;
   /** Aborts, once, the child whose title holds this, as soon as it works on its first model request. */
   readonly aborts?: string;
+  /** Aborts a session so long after a text of it; to be listed before ours, which holds what comes after it. */
+  readonly abortsAfterTextMs?: number;
 }
 
 export default {
   id: "run-companion",
   server: async ({ client }, options: CompanionOptions = {}) => {
-    const { slowMs, aborts } = options;
+    const { slowMs, aborts, abortsAfterTextMs } = options;
     const wanted = new Set<string>();
     return {
       event: async ({ event }) => {
@@ -22,6 +24,10 @@ export default {
         if (event.type !== "message.updated" || event.properties.info.role !== "assistant") return;
         const id = event.properties.info.sessionID;
         if (wanted.delete(id)) await client.session.abort({ path: { id } });
+      },
+      "experimental.text.complete": async ({ sessionID: id }) => {
+        if (abortsAfterTextMs !== undefined)
+          setTimeout(() => void client.session.abort({ path: { id } }), abortsAfterTextMs);
       },
       "chat.message": async (_input, { parts }) => {
         const isMachines = parts.every((part) => part.type !== "text" || part.synthetic === true);

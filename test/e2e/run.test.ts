@@ -270,7 +270,7 @@ describe.concurrent("opencode run with a goal", () => {
     await using stage = await openRun({ root }, { options: { no_progress_turns: 0 } });
     expect(await stage.run("--command", "goal", "fix it")).toMatchObject({ exitCode: 0, stdout: "One.\nDone.\n" });
     expect(continuations(stage)).toHaveLength(3);
-  }, 60_000);
+  });
 
   test("a goal that reaches its limit wraps up once, and the process exits", async () => {
     await using stage = await openRun(
@@ -304,7 +304,7 @@ describe.concurrent("opencode run with a goal", () => {
     });
     expect(storedRoot(stage)?.goal).toBeUndefined();
     expect(stage.requests()).toHaveLength(before);
-  }, 60_000);
+  });
 
   test("only the goal command wakes a sleeping goal; then it goes on to its end", async () => {
     await using stage = await openRun({
@@ -330,7 +330,7 @@ describe.concurrent("opencode run with a goal", () => {
     const resumed = await stage.run("-c", "--command", "goal", "resume");
     expect(resumed).toMatchObject({ exitCode: 0, stdout: "Three.\nDone.\n" });
     expect(storedRoot(stage)?.goal?.status).toBe("complete");
-  }, 60_000);
+  });
 
   test("killed with a task at work: resumed, the goal goes on and is told that the task is lost", async () => {
     await using stage = await openRun({
@@ -344,7 +344,7 @@ describe.concurrent("opencode run with a goal", () => {
     const read = JSON.stringify(stage.requests().at(-1)?.messages);
     expect(read).toContain("LOST");
     expect(storedRoot(stage)?.goal?.status).toBe("complete");
-  }, 60_000);
+  });
 
   test("a continuation that comes too late, because another plugin is slow, is not silent and not lost", async () => {
     await using stage = await openRun({ root: ["One.", COMPLETE, "Done."] }, { after: [[COMPANION, { slowMs: 400 }]] });
@@ -355,7 +355,7 @@ describe.concurrent("opencode run with a goal", () => {
     );
     expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
     expect(storedRoot(stage)?.goal?.status).toBe("complete");
-  }, 60_000);
+  });
 });
 
 const BASH = { name: "bash", args: { command: "echo hi", description: "says hi" } };

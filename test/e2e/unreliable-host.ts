@@ -27,6 +27,8 @@ export interface Fault {
   readonly how: Failure;
   /** The first so many calls. */
   readonly times: number;
+  /** Not counting so many before them, which succeed. @default 0 */
+  readonly from?: number;
   /** Calls about each child that the plugin makes for the session, not about the session itself. */
   readonly inChildren?: boolean;
 }
@@ -36,6 +38,9 @@ export interface Call {
   readonly call: Fault["call"];
   readonly messageID: string | undefined;
 }
+
+/** In the place of a session's id: every session that has no fault of its own, and is not known yet. */
+export const ANY_SESSION = "any";
 
 /** Before the session is used: calls of the plugin about it will fail. */
 export function breakCalls(directory: string, sessionID: string, fault: Fault): void {
@@ -71,7 +76,8 @@ export default {
         const before = calls(input.directory, id).length;
         const made: Call = { call, messageID: request.body?.messageID };
         appendFileSync(callFile(input.directory, id), `${JSON.stringify(made)}\n`);
-        return before < fault.times ? fail(fault.how, call, request, session, before) : session[call](request);
+        const nth = before - (fault.from ?? 0);
+        return nth >= 0 && nth < fault.times ? fail(fault.how, call, request, session, before) : session[call](request);
       };
     };
     const create = async (request: Request): Promise<unknown> => {
@@ -137,8 +143,8 @@ function sessionOf({ path, body }: Request): string {
 }
 
 function faultOf(directory: string, sessionID: string): Fault | undefined {
-  const file = faultFile(directory, sessionID);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Fault) : undefined;
+  const file = [sessionID, ANY_SESSION].map((id) => faultFile(directory, id)).find(existsSync);
+  return file === undefined ? undefined : (JSON.parse(readFileSync(file, "utf8")) as Fault);
 }
 
 function faultFile(directory: string, sessionID: string): string {
