@@ -1,10 +1,11 @@
-// npm run bench [-- events|load|continuation|tasks|memory|launch|opencode-run …]
+// npm run bench [-- events|load|continuation|tasks|memory|launch|goal|opencode-run …]
 //
 // Prints ratios of things measured side by side in one run. Absolute figures depend on the machine; the ratios and the
 // aims beside them are what to read.
 import { parseArgs } from "node:util";
 import { benchContinuation } from "./continuation.ts";
 import { benchEvents } from "./events.ts";
+import { benchGoal } from "./goal.ts";
 import { benchLaunch } from "./launch.ts";
 import { benchLoad } from "./load.ts";
 import { benchMemory } from "./memory.ts";
@@ -19,6 +20,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   tasks: benchTasks,
   memory: benchMemory,
   launch: benchLaunch,
+  goal: benchGoal,
   "opencode-run": benchOpencodeRun,
 };
 

@@ -40,12 +40,24 @@ const schemas = () => ({
   on_interrupt: z.enum(["cancel", "keep"]),
   /** Continuations per goal before it is limited. 0: no limit. @default 25 */
   max_auto_turns: count(),
+  /** Tokens per goal, those of its tasks included, before it is limited. 0: no limit. @default undefined: no limit */
+  max_goal_tokens: count(),
+  /** Time per goal before it is limited. 0: no limit. @default undefined: no limit */
+  max_goal_seconds: seconds(),
   /** Consecutive failures to get a turn going before the goal pauses. @default 3 */
   max_prompt_failures: z.int().check(z.positive()),
   /** Continuation turns in a row without a successful tool call before the goal pauses. 0: off. @default 2 */
   no_progress_turns: count(),
   /** Agents in which a goal never runs. @default ["plan"] */
   restricted_agents: z.array(z.string()),
+  /**
+   * Run, without a shell and in the project's directory, when the model says that the goal is complete: exit code 0
+   * accepts, else the end of its output goes back to the model. @default undefined
+   */
+  completion_check: z.object({
+    command: z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
+    timeout_seconds: z.optional(z.number().check(z.positive())),
+  }),
   /** Hold `opencode run` open until nothing is owed. @default true */
   wait_in_run: z.boolean(),
   /** Ceiling on that hold. 0: none. @default 1800 */
@@ -55,6 +67,13 @@ const schemas = () => ({
   /** Adds prompt and output text to the traces. @default false */
   debug_log_text: z.boolean(),
 });
+
+export interface CompletionCheck {
+  /** The program and its arguments. */
+  readonly command: readonly string[];
+  /** @default 600 */
+  readonly timeout_seconds?: number | undefined;
+}
 
 /** The plugin's options as people write them: flat, snake_case, seconds as numbers. */
 export interface Options {
@@ -71,9 +90,12 @@ export interface Options {
   readonly unstable_models: readonly string[];
   readonly on_interrupt: "cancel" | "keep";
   readonly max_auto_turns: number;
+  readonly max_goal_tokens: number | undefined;
+  readonly max_goal_seconds: number | undefined;
   readonly max_prompt_failures: number;
   readonly no_progress_turns: number;
   readonly restricted_agents: readonly string[];
+  readonly completion_check: CompletionCheck | undefined;
   readonly wait_in_run: boolean;
   readonly max_run_wait_seconds: number;
   readonly debug_log: boolean | string;
@@ -94,9 +116,12 @@ export const DEFAULT_OPTIONS: Options = {
   unstable_models: ["*gemini*", "*kimi*"],
   on_interrupt: "cancel",
   max_auto_turns: 25,
+  max_goal_tokens: undefined,
+  max_goal_seconds: undefined,
   max_prompt_failures: 3,
   no_progress_turns: 2,
   restricted_agents: ["plan"],
+  completion_check: undefined,
   wait_in_run: true,
   max_run_wait_seconds: 1_800,
   debug_log: false,
@@ -118,9 +143,12 @@ const EXPECTED: Readonly<Record<keyof Options, string>> = {
   unstable_models: "a list of patterns of model names",
   on_interrupt: '"cancel" or "keep"',
   max_auto_turns: "a whole number, 0 or more",
+  max_goal_tokens: "a whole number, 0 or more",
+  max_goal_seconds: "a number of seconds, 0 or more",
   max_prompt_failures: "a whole number, 1 or more",
   no_progress_turns: "a whole number, 0 or more",
   restricted_agents: "a list of agent names",
+  completion_check: 'an object like {"command": ["npm", "test"], "timeout_seconds": 600}',
   wait_in_run: "true or false",
   max_run_wait_seconds: "a number of seconds, 0 or more",
   debug_log: "true, false or the absolute path of a directory",
@@ -154,6 +182,8 @@ export function parseOptions(input: unknown): ParsedOptions {
   const problems: string[] = [];
   const refused: string[] = [];
   for (const [key, value] of Object.entries(input)) {
+    // As if it were not there.
+    if (value === undefined) continue;
     if (!isOption(key)) {
       const [meant] = closest(key, Object.keys(known), SLIPS);
       const question = meant === undefined ? "" : `did you mean "${meant}"?`;
@@ -204,7 +234,11 @@ export function keeperConfig(options: Options, isRun = false): KeeperConfig {
     reportHoldMs: (options.max_task_block_seconds || DEFAULT_OPTIONS.max_task_block_seconds) * 1_000,
     hasReadTool: options.tools.includes("background"),
     limits: {
-      maxAutoTurns: options.max_auto_turns,
+      budget: {
+        turns: options.max_auto_turns,
+        tokens: options.max_goal_tokens ?? 0,
+        ms: (options.max_goal_seconds ?? 0) * 1_000,
+      },
       maxPromptFailures: options.max_prompt_failures,
       noProgressTurns: options.no_progress_turns,
     },

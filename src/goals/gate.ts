@@ -25,6 +25,8 @@ export type WaitReason = WayOut &
       }
     | { readonly why: "user-message-unanswered" }
     | { readonly why: "back-off"; readonly failures: number }
+    /** The provider's usage limit. */
+    | { readonly why: "usage-limit" }
     | { readonly why: "quiet" }
     | { readonly why: "asleep" }
   );
@@ -78,6 +80,7 @@ export function decide(
     ...live.flatMap((task) => liveReason(goal, task, now, config)),
     ...tasks.filter(isEnded).flatMap((task) => outcomeReason(task, root, now)),
     ...(goal.retryAt > now ? [{ why: "back-off", failures: goal.failures, until: goal.retryAt } as const] : []),
+    ...(goal.quotaUntil > now ? [{ why: "usage-limit", until: goal.quotaUntil } as const] : []),
   ];
   if (reasons.length > 0) return { kind: "wait", reasons };
   const prompt = goal.status === "limited" ? "wrapup" : "continuation";

@@ -1,4 +1,6 @@
-import type { TurnError } from "../host/port.ts";
+import type { ProviderError } from "../host/port.ts";
+import { type Budget, type SpentTokens, spentLimit } from "./budget.ts";
+import { troubleOf } from "./trouble.ts";
 
 /** Who or what paused a goal. Only the user's `/goal resume` ends a pause. */
 export type PausedBy = "user" | "error" | "no-progress" | "restricted-agent" | "storage";
@@ -12,12 +14,22 @@ interface GoalBase {
   readonly id: string;
   readonly objective: string;
   readonly startedAt: number;
-  /** Continuations whose turn has started, since the goal began or was resumed. */
+  /** What was said with the objective; for the rest the options hold. */
+  readonly budget: Partial<Budget>;
+  /** Since when the present allowance is used up: the start, or the last resume. */
+  readonly allowedAt: number;
+  /** Continuations whose turn has started, since then. */
   readonly turns: number;
+  /** What was used since then. */
+  readonly tokens: SpentTokens;
   /** Consecutive failures to get a turn going, or turns that ended with an error. */
   readonly failures: number;
   /** No continuation before this moment; 0 when nothing is backed off. */
   readonly retryAt: number;
+  /** No continuation before the provider's usage limit is over; 0: there is none. */
+  readonly quotaUntil: number;
+  /** How often in a row the usage limit was met, where the provider does not say when it ends. */
+  readonly quotaHits: number;
   /** Continuation turns in a row without a successful tool call. */
   readonly idleTurns: number;
   /** When a live task last stopped holding the goal back for one continuation, by task id. */
@@ -34,7 +46,13 @@ export type Goal = GoalBase &
   );
 
 export type GoalEvent =
-  | { readonly type: "set"; readonly id: string; readonly objective: string }
+  | { readonly type: "set"; readonly id: string; readonly objective: string; readonly budget?: Partial<Budget> }
+  /** Another objective for the same goal: what it has used stays used. */
+  | { readonly type: "edit"; readonly objective: string }
+  /** A model request of the session, or of a task below it, has come to its end. */
+  | { readonly type: "spent"; readonly by: keyof SpentTokens; readonly tokens: number }
+  /** Something of its budget is used up: it wraps up. */
+  | { readonly type: "limit-reached"; readonly limit: string }
   | { readonly type: "pause"; readonly by: PausedBy; readonly reason: string }
   | { readonly type: "resume"; readonly liveTaskIDs: readonly string[] }
   | { readonly type: "complete"; readonly evidence: readonly Evidence[] }
@@ -48,12 +66,12 @@ export type GoalEvent =
       readonly type: "turn-ended";
       readonly by: "continuation" | "user" | "report";
       readonly progressed: boolean;
-      readonly error: TurnError | undefined;
+      readonly error: ProviderError | undefined;
     };
 
 export interface GoalLimits {
-  /** Continuations per goal; 0: no limit. */
-  readonly maxAutoTurns: number;
+  /** Of a goal with which nothing else was said. */
+  readonly budget: Budget;
   /** Consecutive failures before the goal pauses. */
   readonly maxPromptFailures: number;
   /** Continuation turns without progress before the goal pauses; 0: off. */
@@ -61,10 +79,9 @@ export interface GoalLimits {
 }
 
 const LONGEST_BACK_OFF_MS = 60_000;
-/** The host compacts and goes on by itself after these; they are no failure of the turn. */
-const HANDLED_BY_HOST = new Set(["ContextOverflowError"]);
-/** Trying again cannot help: the user has to change something. */
-const NEEDS_USER = new Set(["ProviderAuthError"]);
+/** A usage limit that ends nobody knows when is tried again after this, then twice as long, and so on. */
+const FIRST_QUOTA_WAIT_MS = 60_000;
+const LONGEST_QUOTA_WAIT_MS = 3_600_000;
 
 /** What an event means for a goal. Undefined: there is none (any more). Events of a wrong state change nothing. */
 export function transitionGoal(
@@ -74,8 +91,8 @@ export function transitionGoal(
   limits: GoalLimits,
 ): Goal | undefined {
   if (event.type === "set") {
-    const fresh = { turns: 0, failures: 0, retryAt: 0, idleTurns: 0, releases: {} };
-    return { id: event.id, objective: event.objective, startedAt: now, ...fresh, status: "active" };
+    const { id, objective, budget = {} } = event;
+    return { id, objective, budget, startedAt: now, ...allowance(now), releases: {}, status: "active" };
   }
   if (goal === undefined) return undefined;
   switch (event.type) {
@@ -86,7 +103,13 @@ export function transitionGoal(
       if (goal.status === "limited" && goal.wrapUp === "owed") return { ...goal, wrapUp: "sent" };
       return goal.status === "active" ? pause(goal, event.by, event.reason, now) : goal;
     case "resume":
-      return resume(goal, event.liveTaskIDs);
+      return resume(goal, event.liveTaskIDs, now);
+    case "edit":
+      return goal.status === "complete" ? goal : { ...goal, objective: event.objective, idleTurns: 0 };
+    case "spent":
+      return { ...goal, tokens: { ...goal.tokens, [event.by]: goal.tokens[event.by] + event.tokens } };
+    case "limit-reached":
+      return goal.status === "active" ? limited(goal, event.limit, now) : goal;
     case "complete":
       return goal.status === "complete"
         ? goal
@@ -106,12 +129,25 @@ export function transitionGoal(
 
 /** The earliest moment at which the goal by itself would decide otherwise. */
 export function goalDeadline(goal: Goal | undefined, now: number): number {
-  return goal?.status === "active" && goal.retryAt > now ? goal.retryAt : Number.POSITIVE_INFINITY;
+  if (goal?.status !== "active") return Number.POSITIVE_INFINITY;
+  return Math.min(...[goal.retryAt, goal.quotaUntil].filter((at) => at > now), Number.POSITIVE_INFINITY);
 }
 
 function base(goal: Goal): GoalBase {
-  const { id, objective, startedAt, turns, failures, retryAt, idleTurns, releases } = goal;
-  return { id, objective, startedAt, turns, failures, retryAt, idleTurns, releases };
+  const { id, objective, budget, startedAt, releases } = goal;
+  const { allowedAt, turns, tokens, failures, retryAt, quotaUntil, quotaHits, idleTurns } = goal;
+  const used = { allowedAt, turns, tokens, failures, retryAt, quotaUntil, quotaHits, idleTurns };
+  return { id, objective, budget, startedAt, releases, ...used };
+}
+
+/** Nothing is used up, nothing has failed. */
+function allowance(now: number) {
+  const calm = { failures: 0, retryAt: 0, quotaUntil: 0, quotaHits: 0, idleTurns: 0 };
+  return { allowedAt: now, turns: 0, tokens: { own: 0, tasks: 0 }, ...calm };
+}
+
+function limited(goal: Goal, limit: string, now: number): Goal {
+  return { ...base(goal), status: "limited", limit, wrapUp: "owed", at: now };
 }
 
 function pause(goal: Goal, by: PausedBy, reason: string, now: number): Goal {
@@ -119,13 +155,14 @@ function pause(goal: Goal, by: PausedBy, reason: string, now: number): Goal {
 }
 
 /** A fresh allowance. On a goal that is active it lets go, once, what holds it back without a ceiling. */
-function resume(goal: Goal, liveTaskIDs: readonly string[]): Goal {
+function resume(goal: Goal, liveTaskIDs: readonly string[], now: number): Goal {
   if (goal.status === "complete") return goal;
   if (goal.status === "active") {
     const released = Object.fromEntries(liveTaskIDs.map((id) => [id, RELEASED_BY_USER]));
-    return { ...goal, failures: 0, retryAt: 0, releases: { ...goal.releases, ...released } };
+    const calm = { failures: 0, retryAt: 0, quotaUntil: 0, quotaHits: 0 };
+    return { ...goal, ...calm, releases: { ...goal.releases, ...released } };
   }
-  return { ...base(goal), turns: 0, failures: 0, retryAt: 0, idleTurns: 0, status: "active" };
+  return { ...base(goal), ...allowance(now), status: "active" };
 }
 
 /** Stands for "let go once, now" in {@link GoalBase.releases}. */
@@ -137,13 +174,23 @@ function continued(goal: Goal, released: readonly string[], now: number): Goal {
   return { ...goal, turns: goal.turns + 1, releases };
 }
 
-function failed(goal: Goal, reason: string, now: number, limits: GoalLimits): Goal {
+/** `notBefore`: when the provider says that it works again. */
+function failed(goal: Goal, reason: string, now: number, limits: GoalLimits, notBefore = 0): Goal {
   if (goal.status !== "active") return goal;
   const failures = goal.failures + 1;
-  const counted = { ...goal, failures, retryAt: now + Math.min(1_000 * 2 ** (failures - 1), LONGEST_BACK_OFF_MS) };
+  const backedOff = now + Math.min(1_000 * 2 ** (failures - 1), LONGEST_BACK_OFF_MS);
+  const counted = { ...goal, failures, retryAt: Math.max(backedOff, notBefore) };
   return failures >= limits.maxPromptFailures
     ? pause(counted, "error", `${failures} turns in a row failed: ${reason}`, now)
     : counted;
+}
+
+/** The provider says no for a while. That is no failure, and no turn is tried before it is over. */
+function outOfQuota(goal: Goal, until: number | undefined, now: number): Goal {
+  if (goal.status !== "active") return goal;
+  if (until !== undefined) return { ...goal, quotaUntil: until, quotaHits: 0 };
+  const waitMs = Math.min(FIRST_QUOTA_WAIT_MS * 2 ** goal.quotaHits, LONGEST_QUOTA_WAIT_MS);
+  return { ...goal, quotaUntil: now + waitMs, quotaHits: goal.quotaHits + 1 };
 }
 
 /** Lack of progress is counted in our continuations only; a report of ours in between changes nothing. */
@@ -159,27 +206,47 @@ function turnEnded(
   limits: GoalLimits,
 ): Goal {
   if (goal.status !== "active") return goal;
-  const { error } = turn;
-  if (error !== undefined && !HANDLED_BY_HOST.has(error.name)) {
-    const said = `${error.name}: ${error.message}`;
-    return NEEDS_USER.has(error.name) || error.statusCode === 401 || error.statusCode === 403
-      ? pause(goal, "error", said, now)
-      : failed(goal, said, now, limits);
+  return turn.error === undefined
+    ? turnCompleted(goal, turn, now, limits)
+    : turnFailed(goal, turn, turn.error, now, limits);
+}
+
+function turnFailed(
+  goal: Goal & { readonly status: "active" },
+  turn: Extract<GoalEvent, { type: "turn-ended" }>,
+  error: ProviderError,
+  now: number,
+  limits: GoalLimits,
+): Goal {
+  const said = `${error.name}: ${error.message}`;
+  const trouble = troubleOf(error, now);
+  switch (trouble.kind) {
+    case "handled-by-host":
+      return turnCompleted(goal, turn, now, limits);
+    case "needs-user":
+      return pause(goal, "error", `${said} (${trouble.fix})`, now);
+    case "usage-limit":
+      return outOfQuota(goal, trouble.until, now);
+    case "transport":
+      return failed(goal, said, now, limits, trouble.until);
+    case "other":
+      return failed(goal, said, now, limits);
   }
+}
+
+function turnCompleted(
+  goal: Goal & { readonly status: "active" },
+  turn: Extract<GoalEvent, { type: "turn-ended" }>,
+  now: number,
+  limits: GoalLimits,
+): Goal {
   const idleTurns = idleTurnsAfter(goal, turn);
-  const isUnchanged = goal.failures === 0 && goal.retryAt === 0 && goal.idleTurns === idleTurns;
-  const rested = isUnchanged ? goal : { ...goal, failures: 0, retryAt: 0, idleTurns };
+  const calm = { failures: 0, retryAt: 0, quotaUntil: 0, quotaHits: 0, idleTurns };
+  const isUnchanged = Object.entries(calm).every(([key, value]) => goal[key as keyof typeof calm] === value);
+  const rested = isUnchanged ? goal : { ...goal, ...calm };
   if (limits.noProgressTurns > 0 && idleTurns >= limits.noProgressTurns) {
     return pause(rested, "no-progress", `${idleTurns} turns in a row without a successful tool call`, now);
   }
-  const spent = limits.maxAutoTurns > 0 && rested.turns >= limits.maxAutoTurns;
-  return spent
-    ? {
-        ...base(rested),
-        status: "limited",
-        limit: limits.maxAutoTurns === 1 ? "1 turn" : `${limits.maxAutoTurns} turns`,
-        wrapUp: "owed",
-        at: now,
-      }
-    : rested;
+  const limit = spentLimit(rested, now, limits.budget);
+  return limit === undefined ? rested : limited(rested, limit, now);
 }

@@ -1,5 +1,5 @@
 import { readFrame } from "../delivery/frame.ts";
-import type { HostEvent, TurnError, Voice } from "../host/port.ts";
+import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
 
@@ -51,7 +51,7 @@ export interface Turn {
   readonly by: TurnBy;
   /** A tool call other than the goal tools has succeeded. */
   readonly progressed: boolean;
-  readonly error: TurnError | undefined;
+  readonly error: ProviderError | undefined;
 }
 
 /** A root session as the gate sees it. The goal is kept beside it. */
@@ -132,10 +132,10 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
     case "turn-goes-on":
       return release(root, now);
     case "step-ended":
-      // A message that has come since keeps the turn going.
-      return event.parentID < root.lastMessageID || root.turn?.error !== undefined
+      // A message that has come since keeps the turn going. An error before a step that is complete was overcome.
+      return event.parentID < root.lastMessageID
         ? root
-        : { ...root, activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
+        : { ...root, turn: overcome(root.turn), activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
     case "session-seen":
     case "session-deleted":
     case "session-compacted":
@@ -144,6 +144,10 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
     case "ask-closed":
       return root;
   }
+}
+
+function overcome(turn: Turn | undefined): Turn | undefined {
+  return turn?.error === undefined ? turn : { ...turn, error: undefined };
 }
 
 /** The host may go on with the turn. */
@@ -236,8 +240,14 @@ function idle(root: Root, now: number): Root {
 function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Root {
   const isNewest = event.parentID >= root.lastMessageID;
   const heard = isNewest && event.error?.name === ABORT_ERROR ? quieting(root, now) : root;
+  const { error } = event;
+  // It says more than the session's own: that the turn has ended with it.
+  const ended: Root =
+    isNewest && error !== undefined && error.name !== ABORT_ERROR && !event.summary && heard.turn !== undefined
+      ? { ...heard, turn: { ...heard.turn, error } }
+      : heard;
   const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
-  return answers ? { ...heard, unanswered: undefined } : heard;
+  return answers ? { ...ended, unanswered: undefined } : ended;
 }
 
 function quieting(root: Root, now: number): Root {

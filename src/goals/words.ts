@@ -1,6 +1,8 @@
+import { excerpt } from "../delivery/frame.ts";
 import type { Task } from "../tasks/task.ts";
 import { isLive } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
+import { type Budget, budgetOf, shortNumber } from "./budget.ts";
 import type { Decision, StopReason, WaitReason } from "./gate.ts";
 import type { Goal } from "./goal.ts";
 import type { ReleaseReason } from "./run-hold.ts";
@@ -74,23 +76,66 @@ export interface StatusView {
   readonly now: number;
   /** Name of the command, without its slash. */
   readonly command: string;
-  /** 0: no limit. */
-  readonly maxTurns: number;
+  /** For what was not said with the goal. */
+  readonly limits: Budget;
 }
 
 /** What `/goal` shows. */
-export function statusText({ goal, decision, tasks, now, command, maxTurns }: StatusView): string {
+export function statusText({ goal, decision, tasks, now, command, limits }: StatusView): string {
   const live = tasks.filter(isLive);
-  const turns = maxTurns === 0 ? `${goal.turns}` : `${goal.turns} of ${maxTurns}`;
+  const { turns, tokens, ms } = budgetOf(goal, limits);
+  const { own, tasks: inTasks } = goal.tokens;
+  const used = own + inTasks;
+  const apart = inTasks === 0 ? "" : ` (${shortNumber(own)} here, ${shortNumber(inTasks)} in tasks)`;
+  const isFirst = goal.allowedAt <= goal.startedAt;
+  const since = isFirst ? "" : `, ${duration(now - goal.allowedAt)}${outOf(ms, duration)} since it was resumed`;
   return [
     `Goal: ${goal.objective}`,
     `State: ${goalState(goal)}`,
-    `Turns: ${turns} continued, ${duration(now - goal.startedAt)} since the start`,
+    `Turns: ${goal.turns}${outOf(turns, String)} continued`,
+    `Tokens: ${shortNumber(used)}${outOf(tokens, shortNumber)}${apart}`,
+    `Time: ${duration(now - goal.startedAt)}${isFirst ? outOf(ms, duration) : ""} since the start${since}`,
     ...(decision.kind === "stop" && goal.status !== "active" ? [] : [`Now: ${decisionWords(decision, now)}`]),
     ...(live.length > 0 ? [`Tasks: ${live.map((task) => `${task.title} (${task.status})`).join(", ")}`] : []),
     ...(goal.status === "complete" ? goal.evidence.map(({ claim }) => `Evidence: ${claim}`) : []),
     ...hint(goal, decision, command),
   ].join("\n");
+}
+
+function outOf(limit: number, shown: (limit: number) => string): string {
+  return limit === 0 ? "" : ` of ${shown(limit)}`;
+}
+
+/** What the gate has decided, and when. */
+export interface Decided {
+  readonly at: number;
+  readonly decision: Decision;
+}
+
+/** What `/goal why` shows: the last decisions, the newest last. A decision holds until the next one. */
+export function whyText(log: readonly Decided[], now: number): string {
+  if (log.length === 0) return "Nothing was decided yet.";
+  const lines = log.map(({ at, decision }) => `${duration(now - at)} ago: it ${decisionWords(decision, at)}`);
+  return ["What was decided about the goal, and when:", ...lines].join("\n");
+}
+
+export interface ListedGoal {
+  readonly sessionID: string;
+  readonly title: string;
+  readonly goal: Goal;
+  /** Where the goal stands: here, in a process that works, or nowhere since its process has ended. */
+  readonly kept: "here" | "elsewhere" | "asleep";
+}
+
+/** What `/goal list` shows. */
+export function listText(goals: readonly ListedGoal[], sessionID: string): string {
+  if (goals.length === 0) return "No session has a goal.";
+  const lines = goals.map(({ sessionID: id, title, goal, kept }) => {
+    const where = id === sessionID ? ", this session" : kept === "elsewhere" ? ", in another OpenCode" : "";
+    const sleeps = kept === "asleep" && goal.status === "active" ? ", asleep" : "";
+    return `- ${goalState(goal)}${sleeps}: ${excerpt(goal.objective, 100)} (${excerpt(title, 40)}, ${id}${where})`;
+  });
+  return [`${goals.length} session${goals.length === 1 ? " has" : "s have"} a goal:`, ...lines].join("\n");
 }
 
 export function noGoalText(command: string): string {
@@ -130,6 +175,8 @@ function waitWords(reason: WaitReason): string {
       return `a ${reason.kind} is open in ${reason.sessionID}: ${reason.about}`;
     case "user-message-unanswered":
       return "your message comes first";
+    case "usage-limit":
+      return "the provider's usage limit is reached";
     case "back-off":
       return `${reason.failures} failed turn${reason.failures === 1 ? "" : "s"}, trying again`;
     case "quiet":

@@ -7,6 +7,7 @@ import { Launcher } from "../tasks/launcher.ts";
 import { readStoredLaunch } from "../tasks/stored-launch.ts";
 import { systemClock } from "../time/clock.ts";
 import { EventTranslator } from "./events.ts";
+import { listGoals } from "./goal-list.ts";
 import { Loader } from "./loader.ts";
 import { HostIds } from "./message-id.ts";
 import { NewbornChildren } from "./newborn-children.ts";
@@ -38,6 +39,8 @@ export interface Assembly {
   readonly tasks: TaskManager;
   /** Set in `opencode run`. */
   readonly runHold: RunHold | undefined;
+  /** The goals of all sessions of the directory, in words. */
+  readonly goals: (sessionID: string) => Promise<string>;
 }
 
 /** Builds the parts that keep the books of one directory and connects them. It asks the host nothing. */
@@ -166,7 +169,8 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
       settings.onDispose?.();
     },
   });
-  return { keeper, loader, translator, ids, tasks, runHold };
+  const goals = (sessionID: string) => listGoals(sessionID, { key, host, keeper, runsElsewhere });
+  return { keeper, loader, translator, ids, tasks, runHold, goals };
 }
 
 async function storedPrompt(

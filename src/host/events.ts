@@ -1,6 +1,7 @@
 import type { HostEvent } from "./port.ts";
+import { readProviderError } from "./provider-error.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
-import { readError, readSession, readUsage, readVoice } from "./read.ts";
+import { readSession, readUsage, readVoice } from "./read.ts";
 import { readTold } from "./told.ts";
 
 /** Sessions whose last user message is remembered, to tell its parts from the assistant's. */
@@ -72,7 +73,7 @@ export class EventTranslator {
       parentID,
       summary: info.summary === true,
       completedAt: moment(record(info.time).completed),
-      error: readError(info.error),
+      error: readProviderError(info.error, true),
       usage: moment(record(info.time).completed) === undefined ? undefined : readUsage(info),
     });
   }
@@ -170,7 +171,7 @@ export class EventTranslator {
 
   private error(properties: Raw): void {
     const sessionID = text(properties.sessionID);
-    const error = readError(properties.error);
+    const error = readProviderError(properties.error);
     if (sessionID !== undefined && error !== undefined) this.sink.event({ type: "session-error", sessionID, error });
   }
 

@@ -1,7 +1,8 @@
 import { excerpt, frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
+import type { Goal } from "../goals/goal.ts";
 import { continuationText, goalText } from "../goals/prompts.ts";
-import { decisionWords, foreignText, goalState, noGoalText } from "../goals/words.ts";
+import { decisionWords, foreignText, goalState, noGoalText, whyText } from "../goals/words.ts";
 import { isLive } from "../tasks/task.ts";
 import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
 import { type AnswerDependencies, answer, answerFromElsewhere, TOAST_LENGTH } from "./command.ts";
@@ -9,6 +10,8 @@ import { type AnswerDependencies, answer, answerFromElsewhere, TOAST_LENGTH } fr
 export interface CommandDependencies extends Omit<ToolDependencies, keyof AnswerDependencies>, AnswerDependencies {
   /** With the option `max_task_block_seconds: 0`, `/goal resume` lets the present waits go once. */
   readonly hasCeiling: boolean;
+  /** The goals of all sessions of the directory, in words. */
+  readonly goals: (sessionID: string) => Promise<string>;
 }
 
 /**
@@ -22,7 +25,8 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   if (command.type === "show") await showForeign(sessionID, deps);
   const caller = await resolveCaller(sessionID, deps);
   const say = (said: string) => answer(sessionID, { title: "goal", said }, caller, deps);
-  if (command.type === "unclear") return say(unclear(command.said, deps.command));
+  if (command.type === "unclear") return say(unclear(command, deps.command));
+  if (command.type === "list") return say(await deps.goals(caller.rootID));
   if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
   if (command.type !== "set") return say(act(command, caller, deps));
   if (caller.isChild) return say(`Goals belong to the main session. Say /${deps.command} there.`);
@@ -36,7 +40,7 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   deps.keeper.dispatch({
     type: "goal",
     rootID: caller.rootID,
-    event: { type: "set", id, objective: command.objective },
+    event: { type: "set", id, objective: command.objective, budget: command.budget },
   });
   return frame("goal", id, goalText(command.objective));
 }
@@ -49,13 +53,17 @@ async function showForeign(sessionID: string, deps: CommandDependencies): Promis
   await answerFromElsewhere(sessionID, { title: "goal", said }, deps);
 }
 
-function unclear(said: string, command: string): string {
-  const words = ["status", "pause", "resume", "clear"].map((word) => `/${command} ${word}`).join(", ");
+function unclear({ said, problem }: Extract<GoalCommand, { type: "unclear" }>, command: string): string {
+  const words = ["status", "why", "list", "edit <objective>", "pause", "resume", "clear"]
+    .map((word) => `/${command} ${word}`)
+    .join(", ");
+  if (problem !== undefined)
+    return `Nothing was changed: ${problem}. Say /${command} <objective> [--turns 10] [--tokens 100k] [--minutes 30].`;
   return `"${said}" is no objective, and nothing was changed. Say ${words}, or /${command} <what must be true in the end>.`;
 }
 
 function act(
-  command: Exclude<GoalCommand, { type: "set" | "unclear" }>,
+  command: Exclude<GoalCommand, { type: "set" | "unclear" | "list" }>,
   { rootID }: Caller,
   deps: CommandDependencies,
 ): string {
@@ -65,6 +73,10 @@ function act(
   switch (command.type) {
     case "show":
       return statusOf(rootID, deps);
+    case "why":
+      return whyText(keeper.decisions(rootID), deps.now());
+    case "edit":
+      return edit(rootID, goal, command.objective, deps);
     case "pause":
       if (goal.status !== "active" && !(goal.status === "limited" && goal.wrapUp === "owed"))
         return `Nothing to pause: the goal is ${goalState(goal)}.`;
@@ -97,6 +109,14 @@ function resumeInRun(
   const goal = deps.keeper.goal(rootID);
   if (goal?.status !== "active") return say(said);
   return frame("goal", deps.ids.message(""), continuationText(goal));
+}
+
+/** What the goal has used stays used. The agent reads the new objective in its next continuation. */
+function edit(rootID: string, before: Goal, objective: string, { keeper, command }: CommandDependencies): string {
+  if (before.status === "complete") return `The goal is complete. Start another with /${command} <objective>.`;
+  keeper.dispatch({ type: "goal", rootID, event: { type: "edit", objective } });
+  const next = before.status === "active" ? "" : ` It is ${goalState(before)}; /${command} resume goes on.`;
+  return `Goal changed: ${excerpt(objective, TOAST_LENGTH)}.${next}`;
 }
 
 function isAsleep(rootID: string, { keeper }: Pick<CommandDependencies, "keeper">): boolean {

@@ -1,9 +1,10 @@
 import type { PluginModule } from "@opencode-ai/plugin";
 import type { Keeper } from "../keeper/keeper.ts";
-import { parseOptions } from "../options.ts";
+import { type CompletionCheck, keeperConfig, parseOptions } from "../options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { openTrace } from "../trace/open.ts";
 import { type Assembly, assemble } from "./assembly.ts";
+import { type CheckResult, runCompletionCheck } from "./completion-check.ts";
 import { createHooks } from "./hooks.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { claim } from "./registry.ts";
@@ -54,11 +55,19 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     host,
     now: () => clock.now(),
     command: options.command,
-    maxTurns: options.max_auto_turns,
+    limits: keeperConfig(options).limits.budget,
+    check: checkOf(options.completion_check, input.directory),
     onDispose: () => parts.tasks.dispose(),
     runAnswer: mode === undefined ? undefined : runAnswer(mode, parts, clock),
   });
 };
+
+function checkOf(
+  check: CompletionCheck | undefined,
+  directory: string,
+): ((signal: AbortSignal | undefined) => Promise<CheckResult>) | undefined {
+  return check === undefined ? undefined : (signal) => runCompletionCheck(check, directory, signal);
+}
 
 /** Plugins of `opencode run` work in its own process, and its terminal is theirs. */
 const TERMINAL = {

@@ -18,6 +18,18 @@ export interface TurnError {
   readonly statusCode?: number;
 }
 
+/** An error of a turn with what the provider said, as far as it tells what can be done about it. */
+export interface ProviderError extends TurnError {
+  /** Of the provider's answer, by lower-case name. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of the provider's answer, or what stands in its place for an error in mid-stream. JSON, as a rule. */
+  readonly body?: string;
+  /** Whether the host thinks that the same request can succeed later. */
+  readonly isRetryable?: boolean;
+  /** It stands in an assistant message, so the turn has ended with it: the host does not go on by itself. */
+  readonly final?: boolean;
+}
+
 /** Agent, model and variant of a session's last user message: an injected prompt must repeat them. */
 export interface Voice {
   readonly agent: string;
@@ -43,6 +55,8 @@ export type TranscriptPart =
   | { readonly type: "text" | "reasoning"; readonly text: string }
   | {
       readonly type: "tool";
+      /** As the model knows it. */
+      readonly callID: string;
       readonly tool: string;
       readonly state: "pending" | "running" | "completed" | "error";
       readonly title: string;
@@ -123,7 +137,7 @@ export type HostEvent =
   | { readonly type: "session-busy"; readonly sessionID: string }
   | { readonly type: "session-retrying"; readonly sessionID: string; readonly until: number; readonly message: string }
   | { readonly type: "session-idle"; readonly sessionID: string }
-  | { readonly type: "session-error"; readonly sessionID: string; readonly error: TurnError }
+  | { readonly type: "session-error"; readonly sessionID: string; readonly error: ProviderError }
   | { readonly type: "session-compacted"; readonly sessionID: string }
   | {
       readonly type: "user-message";
@@ -154,7 +168,7 @@ export type HostEvent =
       readonly parentID: string;
       readonly summary: boolean;
       readonly completedAt: number | undefined;
-      readonly error: TurnError | undefined;
+      readonly error: ProviderError | undefined;
       /** Of this one model request; undefined until it is complete. */
       readonly usage: Usage | undefined;
     }

@@ -165,6 +165,7 @@ function readPart(part: Raw): readonly TranscriptPart[] {
   return [
     {
       type,
+      callID: text(part.callID) ?? "",
       tool: text(part.tool) ?? "",
       state: status === "completed" || status === "error" || status === "running" ? status : "pending",
       title: text(state.title) ?? "",

@@ -14,6 +14,9 @@ export interface RunHoldDependencies {
   readonly announce: (event: TurnEvent) => void;
 }
 
+/** OpenCode goes on by itself after the first two; after the others its turn ends with an error, whatever is stored. */
+const NOT_LAST: ReadonlySet<string> = new Set(["tool-calls", "unknown", "content-filter", "error"]);
+
 interface Step {
   readonly messageID: string;
   readonly parentID: string;
@@ -115,7 +118,7 @@ export class RunHold {
     const step = this.steps.get(sessionID);
     if (step === undefined || step.messageID !== part.messageID || step.summary) return;
     // OpenCode goes on by itself after these, and after a step in which a tool has worked.
-    const goesOn = part.reason === "tool-calls" || part.reason === "unknown" || this.working.has(sessionID);
+    const goesOn = NOT_LAST.has(text(part.reason) ?? "") || this.working.has(sessionID);
     if (goesOn || this.deps.keeper.root(sessionID) === undefined) return;
     const { messageID, parentID } = step;
     this.deps.keeper.dispatch({ type: "host", event: { type: "step-ended", sessionID, messageID, parentID } });

@@ -60,11 +60,18 @@ function buildSchema() {
       delivery,
     }),
   ]);
+  const count = z.number();
   const goalBase = {
     id: z.string(),
     objective: z.string(),
     startedAt: time,
+    // Of a version that had no budgets: nothing was counted.
+    budget: z._default(z.object({ turns: z.optional(count), tokens: z.optional(count), ms: z.optional(count) }), {}),
+    allowedAt: z._default(time, 0),
     turns: z.number(),
+    tokens: z._default(z.object({ own: z.number(), tasks: z.number() }), { own: 0, tasks: 0 }),
+    quotaUntil: z._default(time, 0),
+    quotaHits: z._default(z.number(), 0),
     failures: z.number(),
     retryAt: time,
     idleTurns: z.number(),
@@ -115,6 +122,7 @@ let schema: ReturnType<typeof buildSchema> | undefined;
 export function parseStoredRoot(value: unknown): { readonly stored: StoredRoot } | { readonly problem: string } {
   schema ??= buildSchema();
   const parsed = schema.safeParse(value);
+  if (parsed.success && parsed.data.goal?.allowedAt === 0) parsed.data.goal.allowedAt = parsed.data.goal.startedAt;
   // Optional keys that are absent come back absent, which is what `exactOptionalPropertyTypes` asks for.
   if (parsed.success) return { stored: parsed.data as StoredRoot };
   const [issue] = parsed.error.issues;

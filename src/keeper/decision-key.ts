@@ -25,6 +25,7 @@ function reasonKey(reason: WaitReason): string {
     case "provider-retries":
     case "user-message-unanswered":
     case "back-off":
+    case "usage-limit":
     case "quiet":
     case "asleep":
       return reason.why;

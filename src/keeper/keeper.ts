@@ -2,6 +2,7 @@ import { counts } from "../delivery/notice.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
+import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import { BackgroundTaskManager, type TaskChange } from "../tasks/background-task-manager.ts";
 import { isEnded, isLive, isUntold, SILENCE_MS, type Task } from "../tasks/task.ts";
@@ -118,6 +119,11 @@ export class Keeper {
 
   decision(rootID: string): Decision {
     return this.roots.get(rootID)?.decision ?? { kind: "stop", reason: { why: "no-goal" } };
+  }
+
+  /** What the gate has decided about a goal, the newest last. */
+  decisions(rootID: string): readonly Decided[] {
+    return this.roots.get(rootID)?.decisions ?? [];
   }
 
   tasks(rootID: string): readonly Task[] {

@@ -1,14 +1,14 @@
 import type { Found, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
-import { type Goal, type GoalEvent, goalDeadline, transitionGoal } from "../goals/goal.ts";
+import { type Goal, type GoalEvent, goalDeadline } from "../goals/goal.ts";
 import { type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
-import { goalState } from "../goals/words.ts";
+import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isLive, type Task } from "../tasks/task.ts";
 import type { KeeperConfig } from "./config.ts";
-import { isSameDecision } from "./decision-key.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
+import { type GoalChange, RootGoal } from "./root-goal.ts";
 import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
@@ -34,30 +34,26 @@ export interface RootContext {
 /** Changes of a goal that a crash takes nothing away from: the transcript shows them, or they come again. */
 const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrapped-up"] satisfies GoalEvent["type"][]);
 
-interface Decided {
+interface Evaluated {
   readonly goal: Goal | undefined;
   readonly root: Root;
   readonly tasks: readonly Task[];
-  readonly now: number;
-  readonly decision: Decision;
 }
 
 /** The books of one root session: its goal, its outbox, and whether they are stored. Its tasks are the manager's. */
 export class RootKeeper {
   private readonly session: RootSession;
-  private currentGoal: Goal | undefined;
+  private readonly pursuit: RootGoal;
   private readonly messages: RootMessages;
   private readonly runTurn: RunTurn | undefined;
   private readonly storage = new RootStorage();
   private claim = 1;
-  private lastDecision: Decision | undefined;
   /** The runs of the last write that has landed, and the tasks of the one under way. */
   private writtenRuns: ReadonlySet<string> = new Set();
   private beingWritten: readonly Task[] = [];
   private nextDeadline = Number.POSITIVE_INFINITY;
-  private decided: Decided | undefined;
   /** What was evaluated last; undefined when something beside it has changed since. */
-  private evaluated: Pick<Decided, "goal" | "root" | "tasks"> | undefined;
+  private evaluated: Evaluated | undefined;
 
   constructor(
     rootID: string,
@@ -72,6 +68,15 @@ export class RootKeeper {
       onInterrupted: () => this.interruptTasks(),
       askStatuses: context.askStatuses,
     });
+    this.pursuit = new RootGoal({
+      rootID,
+      now: context.now,
+      config: context.config,
+      ids: context.ids,
+      onChange: (goal, event) => this.goalChanged(goal, event),
+      perform: context.perform,
+      observe: context.observe,
+    });
     this.messages = new RootMessages({
       rootID,
       now: context.now,
@@ -79,7 +84,7 @@ export class RootKeeper {
       manager: context.manager,
       ids: context.ids,
       session: this.session,
-      goal: () => this.currentGoal,
+      goal: () => this.goal,
       decision: () => this.decision,
       tasks: () => this.tasks,
       waitsFor: () => this.runTurn?.waitsFor ?? [],
@@ -99,7 +104,7 @@ export class RootKeeper {
       session: this.session,
       tasks: () => this.tasks,
       addressed: () => this.addressed,
-      decide: (root) => decide(this.currentGoal, root, this.tasks, this.now, gate),
+      decide: (root) => decide(this.goal, root, this.tasks, this.now, gate),
       isUnderWay: () => this.messages.isUnderWay,
       canTell: () => this.messages.maySpeak && this.storage.failures < context.config.limits.maxPromptFailures,
       isPrepared: () => this.isPrepared(),
@@ -117,7 +122,7 @@ export class RootKeeper {
   }
 
   get goal(): Goal | undefined {
-    return this.currentGoal;
+    return this.pursuit.value;
   }
 
   get claimed(): number {
@@ -149,14 +154,12 @@ export class RootKeeper {
   }
 
   get decision(): Decision {
-    const [goal, root, tasks, now] = [this.currentGoal, this.state, this.tasks, this.now];
-    // All of them are values: the same ones give the same answer, which is asked for several times per input.
-    const last = this.decided;
-    if (last !== undefined && last.goal === goal && last.root === root && last.tasks === tasks && last.now === now)
-      return last.decision;
-    const decision = decide(goal, root, tasks, now, this.context.config.gate);
-    this.decided = { goal, root, tasks, now, decision };
-    return decision;
+    return this.pursuit.decide(this.state, this.tasks);
+  }
+
+  /** What was decided about the goal, the newest last. */
+  get decisions(): readonly Decided[] {
+    return this.pursuit.decisions;
   }
 
   /** Nothing is left to keep: no goal, no task, no message, its turn is over, and no message of the user's comes. */
@@ -173,6 +176,7 @@ export class RootKeeper {
   /** A host event anywhere in the tree of this root. */
   receive(event: HostEvent, inRoot: boolean): void {
     this.session.receive(event, inRoot);
+    if (event.type === "assistant-message") this.pursuit.count(event, inRoot);
     if (event.type === "assistant-message" && !event.summary) {
       this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
     }
@@ -215,14 +219,7 @@ export class RootKeeper {
   }
 
   goalEvent(event: GoalEvent): void {
-    const before = this.currentGoal;
-    const after = transitionGoal(before, event, this.now, this.context.config.limits);
-    if (after === before) return;
-    this.setGoal(after, event.type);
-    if (after === undefined || after.status === "active" || after.status === before?.status) return;
-    const done = after.status === "complete";
-    const message = `Goal ${goalState(after)}.${done ? "" : ` /${this.context.config.command} resume goes on.`}`;
-    this.context.perform({ type: "toast", rootID: this.id, variant: done ? "success" : "warning", message });
+    this.pursuit.event(event);
   }
 
   /** Something about the message that is on its way into a session. */
@@ -233,7 +230,7 @@ export class RootKeeper {
   /** Takes a stored root back. Its tasks are in the manager already. */
   restore(stored: StoredRoot, awake: boolean): void {
     this.claim = stored.claim + 1;
-    this.setGoal(stored.goal, "restored");
+    this.pursuit.set(stored.goal, "restored");
     this.storage.wasRead();
     this.writtenRuns = new Set(stored.tasks.map(runKey));
     this.messages.restore(stored);
@@ -267,52 +264,41 @@ export class RootKeeper {
     // The user may be back here since.
     if (claim < this.claim) return;
     this.messages.abandon();
-    if (this.currentGoal?.status === "active") {
+    if (this.goal?.status === "active") {
       const message = "The goal of this session is pursued by another OpenCode process now.";
       this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
     }
-    this.setGoal(undefined, "moved");
+    this.pursuit.set(undefined, "moved");
   }
 
   /** The session is deleted. What it was owed cannot reach anybody. */
   end(): void {
     this.messages.end();
     this.runTurn?.end();
-    this.setGoal(undefined, "clear");
+    this.pursuit.set(undefined, "clear");
     this.context.manager.signs.unfollow(this.id);
   }
 
   /** After an input: ask the gate, say what is to be said, and write down what changed. */
   evaluate(): void {
-    const { evaluated: last, currentGoal: goal, state: root, tasks } = this;
+    const { evaluated: last, goal, state: root, tasks } = this;
     const isSame = last?.goal === goal && last?.root === root && last.tasks === tasks;
     if (isSame && this.now < this.nextDeadline) return;
     const { decision } = this;
-    if (
-      decision.kind === "stop" &&
-      decision.reason.why === "restricted-agent" &&
-      this.currentGoal?.status === "active"
-    ) {
-      this.goalEvent({
-        type: "pause",
-        by: "restricted-agent",
-        reason: `the agent "${decision.reason.agent}" does not pursue goals`,
-      });
-      return this.evaluate();
-    }
-    this.observeDecision(decision);
+    if (this.pursuit.enforce(decision)) return this.evaluate();
+    this.pursuit.decided(decision);
     this.messages.work(!this.storage.isFailing);
     this.runTurn?.evaluate();
     this.save();
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
-    this.evaluated = { goal: this.currentGoal, root: this.state, tasks: this.tasks };
+    this.evaluated = { goal: this.goal, root: this.state, tasks: this.tasks };
     this.nextDeadline = this.isInUse ? this.earliest(decision) : this.forgetAt;
   }
 
   /** Where the end of a turn leaves no time for a write, the next message towards the goal has its id before. */
   private isPrepared(): boolean {
-    if (this.currentGoal?.status !== "active" || this.isSending || this.messages.hasSpare) return true;
+    if (this.goal?.status !== "active" || this.isSending || this.messages.hasSpare) return true;
     if (this.storage.isSettled) this.storage.changed(this.now);
     return false;
   }
@@ -322,7 +308,7 @@ export class RootKeeper {
   }
 
   private get isInUse(): boolean {
-    return this.currentGoal !== undefined || this.isSending || !this.storage.isSettled || this.tasks.length > 0;
+    return this.goal !== undefined || this.isSending || !this.storage.isSettled || this.tasks.length > 0;
   }
 
   /** Until then an unanswered message of the user's keeps the books open: what it starts may only be on its way. */
@@ -357,18 +343,16 @@ export class RootKeeper {
       ? `Interrupted: ${tasks} cancelled, too. What they have said is kept. (on_interrupt: "keep" lets them work on.)`
       : `Interrupted: ${tasks} still at work.`;
     // One toast replaces the other: this one says what that of the goal has said.
-    const goal = this.currentGoal?.status === "paused" ? ` The goal is paused; /${config.command} resume goes on.` : "";
+    const goal = this.goal?.status === "paused" ? ` The goal is paused; /${config.command} resume goes on.` : "";
     perform({ type: "toast", rootID: this.id, variant: "warning", message: `${message}${goal}` });
   }
 
-  private setGoal(goal: Goal | undefined, event: GoalEvent["type"] | "restored" | "moved"): void {
-    const before = this.currentGoal;
-    if (goal === before) return;
-    this.currentGoal = goal;
+  private goalChanged(goal: Goal | undefined, event: GoalChange): void {
+    // What is used up while a turn works is written with what ends it.
+    if (event === "spent") return this.changed();
     this.markDirty(UNHURRIED.has(event) ? UNHURRIED_MS : 0);
     if (goal !== undefined) this.context.manager.watch(this.id);
     else if (this.context.config.run === undefined) this.context.manager.unwatch(this.id);
-    this.context.observe({ type: "goal", rootID: this.id, before, after: goal, event });
   }
 
   private saveFailed(failures: number, reason: string): void {
@@ -376,17 +360,11 @@ export class RootKeeper {
     this.messages.withdraw();
     const { maxPromptFailures } = this.context.config.limits;
     if (failures < maxPromptFailures) return;
-    if (failures === maxPromptFailures && this.currentGoal?.status !== "active") {
+    if (failures === maxPromptFailures && this.goal?.status !== "active") {
       const message = `What is kept of this session could not be stored: ${reason}. It is tried again; tasks that wait start when it can be.`;
       this.context.perform({ type: "toast", rootID: this.id, variant: "error", message });
     }
     this.goalEvent({ type: "pause", by: "storage", reason: `its state could not be stored: ${reason}` });
-  }
-
-  private observeDecision(decision: Decision): void {
-    if (this.lastDecision !== undefined && isSameDecision(decision, this.lastDecision)) return;
-    this.lastDecision = decision;
-    if (this.currentGoal !== undefined) this.context.observe({ type: "decision", rootID: this.id, decision });
   }
 
   private save(): void {
@@ -394,18 +372,18 @@ export class RootKeeper {
     const { run } = this.context.config;
     const mayWait = run?.waits === true && this.tasks.some(isWaitedFor);
     const isWorth = storage.isPresent || mayWait || this.tasks.some(leavesFootprint);
-    if (this.currentGoal === undefined && !isWorth) return storage.giveUp();
+    if (this.goal === undefined && !isWorth) return storage.giveUp();
     if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
     const revision = this.context.nextRevision();
-    const reserved = messages.reservation(this.currentGoal?.status === "active" || mayWait);
+    const reserved = messages.reservation(this.goal?.status === "active" || mayWait);
     const stored: StoredRoot = {
       version: 1,
       self: this.id,
       owner: this.context.owner,
       claim: this.claim,
       revision,
-      goal: this.currentGoal,
+      goal: this.goal,
       reserved,
       tasks: stubs(this.tasks),
     };
@@ -417,7 +395,7 @@ export class RootKeeper {
   private earliest(decision: Decision): number {
     return Math.min(
       rootDeadline(this.state),
-      goalDeadline(this.currentGoal, this.now),
+      goalDeadline(this.goal, this.now),
       this.messages.deadline,
       decisionDeadline(decision),
       this.runTurn?.deadline ?? Number.POSITIVE_INFINITY,

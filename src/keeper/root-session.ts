@@ -8,6 +8,7 @@ import {
   receiveInRoot,
   release,
   startTurn,
+  type Turn,
   type TurnBy,
 } from "../goals/root.ts";
 import { isTellingOverdue } from "../goals/run-hold.ts";
@@ -63,9 +64,12 @@ export class RootSession {
     if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
+    const isSettling = this.root.activity.kind === "settling";
+    if (before.activity.kind === "settling" && !isSettling) this.failed(before.turn);
     if (event.type !== "session-idle") return;
     if (before.activity.kind === "idle") this.idleAgain(before.activity.since);
     else if (before.activity.kind === "settling") this.idleExpectedUntil = 0;
+    else if (isSettling && this.context.run === undefined) this.idleExpectedUntil = this.now + SECOND_IDLE_WITHIN_MS;
     else this.turnEnded();
   }
 
@@ -148,10 +152,22 @@ export class RootSession {
     this.context.onInterrupted();
   }
 
+  /** A turn that has failed is over when it has settled: what it has failed of is complete only then. */
+  private failed(turn: Turn | undefined): void {
+    if (this.context.run !== undefined) return;
+    if (this.root.turn === turn) this.root = { ...this.root, turn: undefined };
+    this.tell(turn);
+  }
+
   private turnEnded(): void {
-    const { turn, presence } = this.root;
+    const { turn } = this.root;
     this.idleExpectedUntil = turn?.error === undefined ? 0 : this.now + SECOND_IDLE_WITHIN_MS;
     this.root = { ...this.root, turn: undefined };
+    this.tell(turn);
+  }
+
+  private tell(turn: Turn | undefined): void {
+    const { presence } = this.root;
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
     // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
     if (turn !== undefined) this.context.onGoalEvent({ type: "turn-ended", ...turn });
@@ -189,6 +205,7 @@ export class RootSession {
     const { now } = this;
     if (activity.kind === "settling" && activity.until <= now) {
       this.root = { ...this.root, activity: { kind: "idle", since: now } };
+      this.failed(this.root.turn);
     }
     if (activity.kind === "retrying" && activity.until <= now) {
       this.root = { ...this.root, activity: { kind: "busy", askAt: now + SILENCE_MS } };

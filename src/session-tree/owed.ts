@@ -94,7 +94,7 @@ function bookedOf(tree: Tree, { key, stored }: Books, sleepsAt: number): readonl
   const until = Math.min(sleepsAt, takenOverBy);
   return [
     ...tasks.flatMap((task) => taskOf(tree, key, task, until)),
-    ...(goal === undefined || isInterrupted(tree) ? [] : goalOf(tree, goal, until)),
+    ...(goal === undefined || isInterrupted(tree) ? [] : goalOf(tree, goal, until, takenOverBy)),
   ].map(bounded);
 }
 
@@ -123,11 +123,15 @@ function taskOf(tree: Tree, key: string, task: Task, until: number): readonly Se
   }
 }
 
-function goalOf(tree: Tree, goal: Goal, until: number): readonly SessionTreeOwed[] {
+function goalOf(tree: Tree, goal: Goal, until: number, takenOverBy: number): readonly SessionTreeOwed[] {
   const owed = { sessionID: tree.rootID, title: goal.objective };
   switch (goal.status) {
-    case "active":
-      return [{ why: "goal-active", ...owed, until: Math.min(until, continuesBy(tree, goal)) }];
+    case "active": {
+      const quotaOver = quotaUntil(tree, goal);
+      const sleepsAt =
+        quotaOver === undefined ? Math.min(until, continuesBy(tree, goal)) : Math.min(quotaOver, takenOverBy);
+      return [{ why: "goal-active", ...owed, until: sleepsAt }];
+    }
     case "limited":
       return goal.wrapUp === "owed" ? [{ why: "wrapup-owed", ...owed, until }] : [];
     case "paused":
@@ -145,6 +149,12 @@ function continuesBy({ books, heardAt, nodes, rootID }: Tree, goal: Goal): numbe
   const works = [...nodes.values()].some(({ activity }) => activity !== "idle");
   if (works || waitsForAnswer || waitsForTask) return Number.POSITIVE_INFINITY;
   return Math.max(heardAt, Math.min(goal.retryAt, heardAt + LONGEST_BACK_OFF_MS)) + GOAL_SLEEPS_AFTER_MS;
+}
+
+/** A usage limit may take hours, in which nothing is heard; then the goal goes on by itself. */
+function quotaUntil({ heardAt }: Tree, goal: Goal): number | undefined {
+  const notBefore = Math.max(goal.retryAt, goal.quotaUntil);
+  return notBefore > heardAt + LONGEST_BACK_OFF_MS ? notBefore + GOAL_SLEEPS_AFTER_MS : undefined;
 }
 
 function mayHold(task: Task): boolean {

@@ -1,5 +1,5 @@
 import { readFrame } from "../delivery/frame.ts";
-import type { HostEvent } from "../host/port.ts";
+import type { HostEvent, TurnError } from "../host/port.ts";
 import { ABORT_ERROR } from "./outcome.ts";
 import type { NativeCall, SessionTree } from "./session-tree.ts";
 import type { Signs } from "./signs.ts";
@@ -62,7 +62,7 @@ export class SessionWatch {
         return this.idle(event.sessionID);
       case "session-error":
         if (event.error.name === ABORT_ERROR) return this.deps.dispatch(event.sessionID, { type: "aborted" });
-        return this.deps.dispatch(event.sessionID, { type: "errored", error: event.error });
+        return this.deps.dispatch(event.sessionID, { type: "errored", error: bare(event.error) });
       case "user-text":
         // A report of ours may come when its reader has just been cancelled: that is no new run.
         if (!event.ignored && !(event.synthetic && readFrame(event.text) !== undefined))
@@ -303,6 +303,11 @@ export class SessionWatch {
   private isWatched(rootID: string): boolean {
     return this.watched.has(rootID) || this.deps.records.hasRoot(rootID);
   }
+}
+
+/** A task keeps what is told of an error, not all that the provider has said. */
+function bare({ name, message, statusCode }: TurnError): TurnError {
+  return { name, message, ...(statusCode === undefined ? {} : { statusCode }) };
 }
 
 function originOf(native: NativeCall | undefined): Origin {

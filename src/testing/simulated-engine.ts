@@ -268,7 +268,7 @@ export class SimulatedEngine {
     callID: string,
     call: Pick<SimulatedCall, "tool" | "output"> & { readonly state: "running" | "completed" | "error" },
   ): void {
-    message.calls.set(callID, { type: "tool", title: call.tool, input: "{}", ...call });
+    message.calls.set(callID, { type: "tool", callID, title: call.tool, input: "{}", ...call });
     this.emit({ type: "tool", sessionID, messageID: message.id, callID, ...call });
   }
 
@@ -387,7 +387,7 @@ export class SimulatedEngine {
     const about = { sessionID: child.id, background, title };
     const message = this.sessions.get(child.parentID)?.messages.find(({ id }) => id === messageID);
     const input = JSON.stringify({ description: title, background });
-    message?.calls.set(callID, { type: "tool", tool: TASK_TOOL, state, title, input, output });
+    message?.calls.set(callID, { type: "tool", callID, tool: TASK_TOOL, state, title, input, output });
     this.emit({
       type: "tool",
       sessionID: child.parentID,

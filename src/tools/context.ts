@@ -1,4 +1,6 @@
+import type { Budget } from "../goals/budget.ts";
 import { noGoalText, statusText } from "../goals/words.ts";
+import type { CheckResult } from "../host/completion-check.ts";
 import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
 import type { Keeper } from "../keeper/keeper.ts";
@@ -10,26 +12,29 @@ import type { ToolCall } from "./define.ts";
 export interface ToolDependencies {
   readonly keeper: Keeper;
   readonly loader: Pick<Loader, "ensure">;
-  readonly host: Pick<HostPort, "session">;
+  readonly host: Pick<HostPort, "session" | "transcript">;
+  /** The user's own definition of done; undefined: there is none. */
+  readonly check?: ((signal: AbortSignal | undefined) => Promise<CheckResult>) | undefined;
   readonly ids: { message(after: string): string };
   readonly now: () => number;
   /** Name of the command, as people have to type it. */
   readonly command: string;
-  /** Continuations per goal; 0: no limit. */
-  readonly maxTurns: number;
+  /** Of a goal with which nothing else was said. */
+  readonly limits: Budget;
 }
 
 /** What the tools for background tasks need. */
-export interface TaskToolDependencies extends Pick<ToolDependencies, "keeper" | "loader" | "host" | "now"> {
+export interface TaskToolDependencies extends Pick<ToolDependencies, "keeper" | "loader" | "now"> {
+  readonly host: Pick<HostPort, "session">;
   readonly tasks: TaskManager;
 }
 
 /** What `/goal` and `get_goal` show. */
-export function statusOf(rootID: string, { keeper, now, command, maxTurns }: ToolDependencies): string {
+export function statusOf(rootID: string, { keeper, now, command, limits }: ToolDependencies): string {
   const goal = keeper.goal(rootID);
   if (goal === undefined) return noGoalText(command);
   const [decision, tasks] = [keeper.decision(rootID), keeper.tasks(rootID)];
-  return statusText({ goal, decision, tasks, now: now(), command, maxTurns });
+  return statusText({ goal, decision, tasks, now: now(), command, limits });
 }
 
 export interface Caller {
@@ -57,7 +62,7 @@ export class HostSilentError extends Error {
  */
 export async function resolveCaller(
   sessionID: string,
-  { keeper, loader, host }: Pick<ToolDependencies, "keeper" | "loader" | "host">,
+  { keeper, loader, host }: Pick<TaskToolDependencies, "keeper" | "loader" | "host">,
 ): Promise<Caller> {
   const known = keeper.manager.tree.rootOf(sessionID);
   const rootID = known ?? (await askRoot(sessionID, host));

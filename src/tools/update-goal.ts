@@ -1,10 +1,11 @@
 import * as z from "zod/mini";
+import { callsText, countingCalls, evidenceProblems } from "../goals/evidence.ts";
 import type { Evidence, Goal } from "../goals/goal.ts";
 import { goalState } from "../goals/words.ts";
 import { list, type Raw, record, text } from "../host/raw.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
-import { described, type Tool } from "./define.ts";
+import { described, type Tool, type ToolCall } from "./define.ts";
 
 const claim = z.object({
   claim: described(z.string(), "What is true now, and how you know"),
@@ -31,7 +32,7 @@ export function updateGoal(deps: ToolDependencies): Tool {
       if (goal === undefined) return "There is no goal in this session. Nothing was changed.";
       switch (args.status) {
         case "complete":
-          return complete(deps, rootID, goal, args);
+          return complete(deps, rootID, goal, args, context);
         case "blocked":
           return blocked(deps, rootID, goal, args);
         default:
@@ -41,21 +42,65 @@ export function updateGoal(deps: ToolDependencies): Tool {
   };
 }
 
-function complete({ keeper }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {
+async function complete(
+  deps: ToolDependencies,
+  rootID: string,
+  goal: Goal,
+  args: Raw,
+  call: ToolCall,
+): Promise<string> {
   if (goal.status === "complete") return "The goal is complete already.";
   const evidence = readEvidence(args.evidence);
+  const missing = whatIsMissing(deps, rootID, goal, evidence) ?? (await whatIsWrong(deps, rootID, goal, evidence));
+  if (missing !== undefined) return missing;
+  const check = await deps.check?.(call.abort);
+  if (check?.kind === "failed") {
+    const output = check.output === "" ? " It has printed nothing." : `\n<output>\n${check.output}\n</output>`;
+    return `Not complete yet: the user's completion check ${check.how}.${output}`;
+  }
+  // The user may have changed or cleared it while the check ran, and a task may have been launched.
+  const now = deps.keeper.goal(rootID);
+  if (now?.id !== goal.id || now.objective !== goal.objective)
+    return `Not complete: the goal was changed meanwhile. Read it with get_goal.`;
+  const opened = whatIsMissing(deps, rootID, now, evidence);
+  if (opened !== undefined) return opened;
+  deps.keeper.dispatch({ type: "goal", rootID, event: { type: "complete", evidence } });
+  return "The goal is complete. Tell the user in a few lines what was done.";
+}
+
+function whatIsMissing(
+  { keeper }: ToolDependencies,
+  rootID: string,
+  goal: Goal,
+  evidence: readonly Evidence[],
+): string | undefined {
   if (evidence.length === 0) {
     return 'Not complete yet: "evidence" is missing. Give a list like [{"claim": "npm test passes: 42 passed, 0 failed"}].';
   }
   const open = keeper.tasks(rootID).filter((task) => isOpen(task, goal));
-  if (open.length > 0) {
-    const names = open.map(
-      (task) => `"${task.title}" (${task.id}): ${isLive(task) ? task.status : "its result comes next"}`,
-    );
-    return `Not complete yet: background tasks are open. End your turn; you are continued when they have ended.\n${names.join("\n")}`;
-  }
-  keeper.dispatch({ type: "goal", rootID, event: { type: "complete", evidence } });
-  return "The goal is complete. Tell the user in a few lines what was done.";
+  if (open.length === 0) return undefined;
+  const names = open.map(
+    (task) => `"${task.title}" (${task.id}): ${isLive(task) ? task.status : "its result comes next"}`,
+  );
+  return `Not complete yet: background tasks are open. End your turn; you are continued when they have ended.\n${names.join("\n")}`;
+}
+
+/** Evidence need not name tool calls; those that it names must count. */
+async function whatIsWrong(
+  { host }: ToolDependencies,
+  rootID: string,
+  goal: Goal,
+  evidence: readonly Evidence[],
+): Promise<string | undefined> {
+  if (evidence.every(({ tool_call_ids: ids = [] }) => ids.length === 0)) return undefined;
+  const transcript = await host.transcript(rootID);
+  if (transcript.kind !== "known")
+    return "Not complete yet: OpenCode did not show the tool calls that the evidence names. Call update_goal again.";
+  const problems = evidenceProblems(evidence, transcript.value, goal.startedAt);
+  if (problems.length === 0) return undefined;
+  const calls = callsText(countingCalls(transcript.value, goal.startedAt));
+  const known = calls === "" ? "No tool call has succeeded since the goal began." : calls;
+  return `Not complete yet: the evidence names tool calls that do not count.\n${problems.join("\n")}\n${known}`;
 }
 
 function blocked({ keeper, command }: ToolDependencies, rootID: string, goal: Goal, args: Raw): string {

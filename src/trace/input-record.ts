@@ -177,7 +177,10 @@ function tracedStored({ goal, owner, reserved, tasks }: StoredRoot, elsewhere: r
 function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInput, { type: "goal" }>, "type"> {
   switch (event.type) {
     case "set":
+    case "edit":
       return { event: event.type, text: text(event.objective) };
+    case "limit-reached":
+      return { event: event.type, text: event.limit };
     case "pause":
       return { event: event.type, by: event.by, text: pauseReason(event.by, event.reason, text) };
     case "resume":
@@ -194,6 +197,7 @@ function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInpu
       return { event: event.type, error: optionalError(event.error, text) };
     case "clear":
     case "wrapped-up":
+    case "spent":
       return { event: event.type };
   }
 }
@@ -213,6 +217,7 @@ function tracedWait(reason: WaitReason, text: Texts): TracedWaitReason {
     case "back-off":
       return { why: reason.why, ...wayOut, failures: reason.failures };
     case "root-busy":
+    case "usage-limit":
     case "user-message-unanswered":
     case "quiet":
     case "asleep":

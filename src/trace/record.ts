@@ -102,6 +102,8 @@ function goalEntry(
     failures: goal.failures,
     idleTurns: goal.idleTurns,
     retryAt: goal.retryAt > at ? goal.retryAt : undefined,
+    quotaUntil: goal.quotaUntil > at ? goal.quotaUntil : undefined,
+    tokens: { ...goal.tokens },
     by: paused?.by,
     reason:
       paused !== undefined

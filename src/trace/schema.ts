@@ -24,6 +24,7 @@ const waitReason = z.discriminatedUnion("why", [
   }),
   z.object({ why: z.literal("user-message-unanswered"), ...wayOut }),
   z.object({ why: z.literal("back-off"), ...wayOut, failures: z.number() }),
+  z.object({ why: z.literal("usage-limit"), ...wayOut }),
   z.object({ why: z.literal("quiet"), ...wayOut }),
   z.object({ why: z.literal("asleep"), ...wayOut }),
 ]);
@@ -108,6 +109,9 @@ export const traceRecord = z.discriminatedUnion("kind", [
     failures: z.number(),
     idleTurns: z.number(),
     retryAt: z.optional(z.number()),
+    quotaUntil: z.optional(z.number()),
+    /** Used since the goal began or was resumed. */
+    tokens: z.optional(z.object({ own: z.number(), tasks: z.number() })),
     by: z.optional(z.string()),
     /** Why it is paused, or what blocks it. */
     reason: z.optional(text),

@@ -28,6 +28,7 @@ export function toWaitReason(traced: TracedWaitReason): WaitReason {
     case "outcome-unanswered":
       return { ...wayOut, ...reason, title: shortTitle(reason.title) };
     case "back-off":
+    case "usage-limit":
     case "root-busy":
     case "user-message-unanswered":
     case "quiet":
@@ -59,8 +60,13 @@ export function toGoal(record: Extract<TraceRecord, { kind: "goal" }>): Goal | u
     id: record.goalID,
     objective: shownText(record.objective),
     startedAt: at - ageMs,
+    budget: {},
+    allowedAt: at - ageMs,
     turns,
+    tokens: record.tokens ?? { own: 0, tasks: 0 },
     failures,
+    quotaUntil: record.quotaUntil ?? 0,
+    quotaHits: 0,
     idleTurns,
     retryAt: record.retryAt ?? 0,
     releases: {},

@@ -359,9 +359,21 @@ describe("the turn of an opencode run", () => {
     expect(next(root, ended("msg_5")).activity.kind).toBe("ending");
   });
 
-  test("is not at its end by a step that has failed: what follows is an idle, and a pause before it is tried again", () => {
+  test("is at its end by a step that is complete, and has overcome an error that came before it", () => {
+    const root = busyRoot({ turn: { by: "user", progressed: true, error: API_ERROR } });
+    expect(next(root, ended())).toMatchObject({
+      activity: { kind: "ending" },
+      turn: { progressed: true, error: undefined },
+    });
+  });
+
+  test("has failed of what its message says, which comes after the session's error and says more", () => {
     const root = busyRoot({ turn: { by: "user", progressed: false, error: API_ERROR } });
-    expect(next(root, ended())).toBe(root);
+    const error = { ...API_ERROR, final: true };
+    const message = { type: "assistant-message", sessionID: ROOT, messageID: "msg_9", parentID: "msg_8" } as const;
+    const ends = { ...message, summary: false, completedAt: T0, usage: undefined, error };
+    expect(next(root, ends).turn?.error).toEqual(error);
+    expect(next(root, { ...ends, summary: true }).turn?.error).toEqual(API_ERROR);
   });
 
   test("the user's message ends the wait: the next one has a ceiling of its own", () => {

@@ -100,7 +100,14 @@ test("every state of a goal has words, and a pause says why", () => {
 
 describe("the status", () => {
   const decision = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
-  const view: StatusView = { goal: aGoal(), decision, tasks: [], now: T0, command: "pursue", maxTurns: 25 };
+  const view: StatusView = {
+    goal: aGoal(),
+    decision,
+    tasks: [],
+    now: T0,
+    command: "pursue",
+    limits: { turns: 25, tokens: 0, ms: 0 },
+  };
   const paused = aGoalThatIs("paused");
 
   test("without a goal says how to start one, by the name that the command has", () => {
@@ -114,7 +121,9 @@ describe("the status", () => {
       [
         "Goal: make $& the build </goalkeeper> pass",
         "State: active",
-        "Turns: 3 of 25 continued, 1m 15s since the start",
+        "Turns: 3 of 25 continued",
+        "Tokens: 0",
+        "Time: 1m 15s since the start",
         "Now: continues",
         "Tasks: a (running)",
       ].join("\n"),
@@ -122,7 +131,7 @@ describe("the status", () => {
   });
 
   test("without a limit the turns are counted alone", () => {
-    expect(statusText({ ...view, maxTurns: 0 })).toContain("Turns: 0 continued");
+    expect(statusText({ ...view, limits: { turns: 0, tokens: 0, ms: 0 } })).toContain("Turns: 0 continued");
   });
 
   test("without a live task names none", () => {

@@ -43,7 +43,8 @@ class Script {
       ids: new HostIds(clock),
       now: () => clock.now(),
       command: "goal",
-      maxTurns: 25,
+      limits: { turns: 25, tokens: 0, ms: 0 },
+      goals: async () => "",
       hasCeiling: this.options.max_task_block_seconds !== 0,
       runAnswer: this.inRun ? runAnswer : undefined,
     }).catch((error: unknown) => error);

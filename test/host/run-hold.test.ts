@@ -263,7 +263,7 @@ describe("before a request", () => {
 describe("the last step of a turn", () => {
   beforeEach(() => assistant());
 
-  test.each(["stop", "length", "content-filter", "error", undefined])("ends it: %s", (reason) => {
+  test.each(["stop", "length", undefined])("ends it: %s", (reason) => {
     finish({ reason });
     expect(books.events).toEqual([{ type: "step-ended", sessionID: ROOT, messageID: STEP, parentID: "msg_1" }]);
   });
@@ -272,6 +272,14 @@ describe("the last step of a turn", () => {
     finish({ reason });
     expect(books.inputs).toEqual([]);
   });
+
+  test.each(["content-filter", "error"])(
+    "is none that a message could keep going, for the turn fails: %s",
+    (reason) => {
+      finish({ reason });
+      expect(books.inputs).toEqual([]);
+    },
+  );
 
   test("does not end it when a tool has worked in it, whatever the provider calls its end", () => {
     runHold.toolBegins(ROOT);

@@ -25,7 +25,7 @@ class Desk {
       timing: TIMING,
       gate: GATE,
       command: "goal",
-      limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 1 },
+      limits: { budget: { turns: 25, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 1 },
       concurrency: 5,
       cancelOnInterrupt: true,
       reportHoldMs: 900_000,

@@ -54,7 +54,7 @@ class Turn {
         timing: TIMING,
         gate: GATE,
         command: "goal",
-        limits: { maxAutoTurns, maxPromptFailures: 3, noProgressTurns },
+        limits: { budget: { turns: maxAutoTurns, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns },
         concurrency: 5,
         cancelOnInterrupt: true,
         reportHoldMs: 900_000,
@@ -694,11 +694,16 @@ describe("a goal in a run", () => {
     expect(turn.kinds).toEqual(["continuation"]);
   });
 
-  test("does not go on at the end of a step that has failed, but counts the failure once", () => {
+  test("does not go on after a turn that has failed, and counts the failure once", () => {
     const error = { name: "APIError", message: "503", statusCode: 503 };
-    turn.host(HELD, { type: "session-error", sessionID: ROOT, error }).stepEnds();
-    turn.host(IDLE, IDLE);
+    turn.host({ type: "session-error", sessionID: ROOT, error }, IDLE, IDLE);
     expect([turn.sent, turn.goal?.failures]).toEqual([[], 1]);
+  });
+
+  test("goes on at the end of a turn that has overcome an error: OpenCode has compacted, and the step is complete", () => {
+    const error = { name: "ContextOverflowError", message: "too long" };
+    turn.host({ type: "session-error", sessionID: ROOT, error }, HELD).stepEnds();
+    expect(turn.sent).toHaveLength(1);
   });
 
   test.each([

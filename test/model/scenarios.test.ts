@@ -77,8 +77,8 @@ describe("goal and gate", () => {
     expect(kinds(world)).toEqual(["continuation"]);
     world.host.failTurn(root);
     await world.clock.advance(900);
-    expect(kinds(world)).toEqual(["continuation"]); // backed off for a second
-    await world.clock.advance(200);
+    expect(kinds(world)).toEqual(["continuation"]); // backed off for a second, from when it has settled
+    await world.clock.advance(700);
     expect(kinds(world)).toEqual(["continuation", "continuation"]);
   });
 

@@ -11,7 +11,7 @@ const CONFIG_HERE = {
   timing: { ...CONFIG.timing, cleanupDelayMs: 60_000, ceilingMs: 120_000, staleMs: 60_000 },
   gate: { ...CONFIG.gate, maxTaskBlockMs: 120_000 },
   reportHoldMs: 120_000,
-  limits: { maxAutoTurns: 3, maxPromptFailures: 3, noProgressTurns: 0 },
+  limits: { budget: { turns: 3, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 },
 };
 
 /** What can be different from one story to the next: slots, and what the user's abort does to what we launched. */

@@ -20,7 +20,7 @@ export const CONFIG: KeeperConfig = {
   timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000, staleMs: 600_000 },
   gate: { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] },
   command: "goal",
-  limits: { maxAutoTurns: 25, maxPromptFailures: 3, noProgressTurns: 0 },
+  limits: { budget: { turns: 25, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 },
   concurrency: 5,
   cancelOnInterrupt: true,
   reportHoldMs: 900_000,

@@ -210,6 +210,14 @@ describe("the books of a task manager", () => {
     expect(why(backedOff, T0 + 8_000 + GOAL_SLEEPS_AFTER_MS)).toEqual([]);
   });
 
+  test("with a goal at its provider's usage limit are waited for as long as that takes, if somebody keeps them", () => {
+    const hours = 3 * 3_600_000;
+    const limited = kept({ goal: aGoal({ quotaUntil: T0 + hours }) });
+    expect(why(limited, T0 + hours)).toEqual([`goal-active ${ROOT}`]);
+    expect(why(limited, T0 + hours + GOAL_SLEEPS_AFTER_MS)).toEqual([]);
+    expect(why({ ...limited, gone: new Set(["i"]) }, T0 + hours)).toEqual([]);
+  });
+
   test("are waited for without an end while anything in the directory works", () => {
     const tree = story([busy("ses_of_another_root")], kept({ tasks: [aQueuedTask({ waits: { for: "slot" } })] }));
     const owed = owedOf(tree, T0 + 100 * BOOKS_SLEEP_AFTER_MS);

@@ -97,8 +97,9 @@ const STATES = {
 } as const satisfies Record<Goal["status"], GoalState>;
 
 export function aGoal(more: Partial<GoalBase> = {}, state: GoalState = STATES.active): Goal {
-  const counters = { turns: 0, failures: 0, retryAt: 0, idleTurns: 0, releases: {} };
-  return { id: "goal_1", objective: "make the build pass", startedAt: T0, ...counters, ...more, ...state };
+  const used = { allowedAt: T0, turns: 0, tokens: { own: 0, tasks: 0 }, budget: {}, releases: {} };
+  const calm = { failures: 0, retryAt: 0, quotaUntil: 0, quotaHits: 0, idleTurns: 0 };
+  return { id: "goal_1", objective: "make the build pass", startedAt: T0, ...used, ...calm, ...more, ...state };
 }
 
 /** A goal in one of its states, with plain values for what that state has. */

@@ -432,7 +432,15 @@ describe("a transcript", () => {
     expect(parts).toEqual([
       [{ type: "text", text: "find it" }],
       [
-        { type: "tool", tool: "grep", state: "completed", title: "grep", input: "{}", output: "3 hits" },
+        {
+          type: "tool",
+          callID: expect.any(String),
+          tool: "grep",
+          state: "completed",
+          title: "grep",
+          input: "{}",
+          output: "3 hits",
+        },
         { type: "text", text: "found" },
       ],
       [],

@@ -84,6 +84,7 @@ describe("the end of a text", () => {
 const text = (said: string): TranscriptPart => ({ type: "text", text: said });
 const tool = (more: Partial<Extract<TranscriptPart, { type: "tool" }>> = {}): TranscriptPart => ({
   type: "tool",
+  callID: "call_1",
   tool: "bash",
   state: "completed",
   title: "",
