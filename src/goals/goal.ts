@@ -181,7 +181,7 @@ function failed(goal: Goal, reason: string, now: number, limits: GoalLimits, not
   const backedOff = now + Math.min(1_000 * 2 ** (failures - 1), LONGEST_BACK_OFF_MS);
   const counted = { ...goal, failures, retryAt: Math.max(backedOff, notBefore) };
   return failures >= limits.maxPromptFailures
-    ? pause(counted, "error", `${failures} turns in a row failed: ${reason}`, now)
+    ? pause(counted, "error", `${inARow(failures)} failed: ${reason}`, now)
     : counted;
 }
 
@@ -245,8 +245,12 @@ function turnCompleted(
   const isUnchanged = Object.entries(calm).every(([key, value]) => goal[key as keyof typeof calm] === value);
   const rested = isUnchanged ? goal : { ...goal, ...calm };
   if (limits.noProgressTurns > 0 && idleTurns >= limits.noProgressTurns) {
-    return pause(rested, "no-progress", `${idleTurns} turns in a row without a successful tool call`, now);
+    return pause(rested, "no-progress", `${inARow(idleTurns)} without a successful tool call`, now);
   }
   const limit = spentLimit(rested, now, limits.budget);
   return limit === undefined ? rested : limited(rested, limit, now);
+}
+
+function inARow(turns: number): string {
+  return turns === 1 ? "1 turn" : `${turns} turns in a row`;
 }

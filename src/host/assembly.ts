@@ -85,6 +85,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     runsElsewhere,
     isOtherHost,
     resumeOnStart: options.resume_on_start,
+    onlyUsed: inRun === true && !options.resume_on_start,
   });
   const store = new Store({
     key,

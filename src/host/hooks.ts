@@ -5,6 +5,7 @@ import { goalState } from "../goals/words.ts";
 import type { TaskManager } from "../library/task-manager.ts";
 import type { Options } from "../options.ts";
 import { isLive } from "../tasks/task.ts";
+import { withTimeout } from "../time/timeout.ts";
 import { backgroundCancel } from "../tools/background-cancel.ts";
 import { backgroundOutput } from "../tools/background-output.ts";
 import { backgroundTask } from "../tools/background-task.ts";
@@ -20,6 +21,9 @@ import type { Loader } from "./loader.ts";
 import type { HostIds } from "./message-id.ts";
 import type { RunHold } from "./run-hold.ts";
 import { TasksCommandRunner } from "./tasks-command.ts";
+
+/** OpenCode waits for it before `opencode run` exits. */
+const STORED_WITHIN_MS = 2_000;
 
 export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"> {
   readonly options: Options;
@@ -126,7 +130,13 @@ export function createHooks(deps: HookDependencies): Hooks {
         if (context !== undefined) output.context.push(context);
       }),
 
-    dispose: () => guarded("dispose", deps.onDispose),
+    dispose: () =>
+      guarded("dispose", async () => {
+        // The turn is over, and what came of it is still being written.
+        if (runHold !== undefined)
+          await withTimeout("storing", keeper.allStored(), STORED_WITHIN_MS).catch(() => undefined);
+        deps.onDispose();
+      }),
 
     // Elsewhere a turn that ends takes nothing with it, and these cost nothing.
     ...(runHold === undefined ? {} : runHooks(runHold, guarded)),

@@ -11,6 +11,11 @@ export interface LoaderDependencies {
   readonly host: Pick<HostPort, "roots" | "session" | "log">;
   readonly keeper: Keeper;
   readonly resumeOnStart: boolean;
+  /**
+   * In `opencode run`: it is about one session. The others are nobody's business, and a write into one of them would make
+   * it the one that was used last, which `opencode run -c` goes on with.
+   */
+  readonly onlyUsed?: boolean;
   /** The owner key of this instance: what it wrote itself is in the books already. */
   readonly runner: string;
   /** Whether the process behind an owner key still works, and is not this instance. */
@@ -42,6 +47,7 @@ export class Loader {
 
   /** One call for all roots of the directory. */
   async start(): Promise<void> {
+    if (this.deps.onlyUsed === true) return;
     const roots = await this.deps.host.roots();
     if (roots.kind !== "known") {
       return this.deps.host.log(
@@ -102,8 +108,11 @@ export class Loader {
   /** The user writes here: a root that another process owns moves here, with the tasks of a process that is gone. */
   async spoken(rootID: string): Promise<void> {
     this.speakingIn = rootID;
-    if (!this.known.has(rootID) && !this.foreign.has(rootID)) return;
+    const { onlyUsed = false } = this.deps;
+    if (!onlyUsed && !this.known.has(rootID) && !this.foreign.has(rootID)) return;
     const stored = await this.unread(rootID);
+    // Its message is about to be heard: it wakes the session, and not the goal.
+    if (stored !== undefined && onlyUsed) return this.bring(stored, false);
     if (stored !== undefined) {
       this.deps.keeper.dispatch({ type: "user-speaks", rootID });
       return this.bring(stored, true);

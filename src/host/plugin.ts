@@ -32,6 +32,8 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
   const trace = openTrace(options, clock, host);
   const mode = runMode();
   const progress = mode === undefined ? undefined : runProgress(mode, options.command, clock, () => parts.keeper);
+  // A toast is seen by nobody there.
+  if (progress !== undefined) for (const problem of problems) progress.problem(problem);
   const parts: Assembly = assemble({
     host,
     key: METADATA_KEY,

@@ -39,6 +39,11 @@ export class RunProgress {
 
   constructor(private readonly deps: RunProgressDependencies) {}
 
+  /** Something is wrong with the options: what, what was expected, and what happens now. */
+  problem(said: string): void {
+    this.say(undefined, "options", said, {});
+  }
+
   observe(observation: Observation): void {
     switch (observation.type) {
       case "hold":
@@ -105,7 +110,7 @@ export class RunProgress {
     if (before?.status === status || status === "active" || event === "restored") return;
     // A goal that could not be stored is not found by another process.
     const isKept = status !== "paused" || after.by !== "storage";
-    const hint = status === "complete" || !isKept ? "" : `; ${this.goOn}`;
+    const hint = status === "complete" || !isKept ? "" : `; ${this.goOn(rootID)}`;
     this.say(rootID, "goal", `the goal is ${goalState(after)}${hint}`, { status, turns });
   }
 
@@ -141,8 +146,8 @@ export class RunProgress {
   private leaves(rootID: string, all: readonly Task[]): void {
     const [left, untold] = [all.filter(isLive), all.filter(isOursToTell)];
     if (left.length > 0) {
-      const ends = left.length === 1 ? "which ends" : "which end";
-      const said = `not waited for ${count(left.length)}, ${ends} with OpenCode: ${titles(left)}`;
+      const end = left.length === 1 ? "ends" : "end";
+      const said = `${count(left.length)} ${end} with OpenCode: ${titles(left)}`;
       this.say(rootID, "left", said, { tasks: left.map(brief) });
     }
     if (untold.length > 0) {
@@ -153,7 +158,7 @@ export class RunProgress {
 
   private lost(rootID: string): void {
     const why = "OpenCode ended the turn before the message that continues it was stored";
-    this.say(rootID, "lost", `${why}; nothing is lost, ${this.goOn}`, {});
+    this.say(rootID, "lost", `${why}; nothing is lost, ${this.goOn(rootID)}`, {});
     this.deps.onFailed();
   }
 
@@ -165,17 +170,23 @@ export class RunProgress {
     const decision = books().decision(rootID);
     const reasons = decision.kind === "wait" ? decision.reasons.filter(({ why }) => why !== "root-busy") : [];
     const why = reasons.length === 0 ? "" : `: ${reasons.map((reason) => waitReason(reason, now())).join("; ")}`;
-    this.say(rootID, "goal", `the goal is still active${why}; ${this.goOn}`, {
+    this.say(rootID, "goal", `the goal is still active${why}; ${this.goOn(rootID)}`, {
       status: goal.status,
       turns: goal.turns,
     });
   }
 
-  private get goOn(): string {
-    return `to go on: opencode run -c --command ${this.deps.command} resume`;
+  /** By its id: another session may be used until then. */
+  private goOn(sessionID: string): string {
+    return `to go on: opencode run -s ${sessionID} --command ${this.deps.command} resume`;
   }
 
-  private say(sessionID: string, event: string, message: string, more: Readonly<Record<string, unknown>>): void {
+  private say(
+    sessionID: string | undefined,
+    event: string,
+    message: string,
+    more: Readonly<Record<string, unknown>>,
+  ): void {
     const { mode, now, stdout, stderr } = this.deps;
     if (mode.format === "text") return stderr(`goalkeeper: ${message}\n`);
     stdout(`${JSON.stringify({ type: "goalkeeper", timestamp: now(), sessionID, event, message, ...more })}\n`);

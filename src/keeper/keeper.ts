@@ -176,6 +176,11 @@ export class Keeper {
     this.roots.clear();
   }
 
+  /** Resolves once nothing of any root is left to be written; never while one of them cannot be written. */
+  async allStored(): Promise<void> {
+    await Promise.all([...this.roots.keys()].map((rootID) => this.stored(rootID)));
+  }
+
   private tellWritten(): void {
     for (const [rootID, resolves] of this.writes) {
       if (this.roots.get(rootID)?.isStored === false) continue;

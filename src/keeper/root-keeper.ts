@@ -89,7 +89,7 @@ export class RootKeeper {
       tasks: () => this.tasks,
       waitsFor: () => this.runTurn?.waitsFor ?? [],
       storedID: () => this.storage.reservedID,
-      onOtherMessage: () => this.markDirty(context.config.run === undefined ? UNHURRIED_MS : 0),
+      onOtherMessage: () => this.otherMessage(),
       onChange: () => this.changed(),
       onGoalEvent: (event) => this.goalEvent(event),
       perform: context.perform,
@@ -301,6 +301,12 @@ export class RootKeeper {
     if (this.goal?.status !== "active" || this.isSending || this.messages.hasSpare) return true;
     if (this.storage.isSettled) this.storage.changed(this.now);
     return false;
+  }
+
+  /** What is reserved is another one. A session that sleeps needs none, and stays as it was last used. */
+  private otherMessage(): void {
+    if (this.state.presence.kind === "asleep") return this.changed();
+    this.markDirty(this.context.config.run === undefined ? UNHURRIED_MS : 0);
   }
 
   private get now(): number {

@@ -120,7 +120,9 @@ function isOpen(task: Task, goal: Goal): boolean {
 }
 
 function readEvidence(value: unknown): readonly Evidence[] {
-  return list(value).flatMap((item) => {
+  // Models also give one claim without the list around it.
+  const items = typeof value === "string" || !Array.isArray(value) ? [value] : value;
+  return items.flatMap((item) => {
     const said = text(item) ?? text(record(item).claim);
     if (said === undefined || said.trim() === "") return [];
     const ids = list(record(item).tool_call_ids).flatMap((id) => text(id) ?? []);

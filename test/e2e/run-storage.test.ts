@@ -31,10 +31,7 @@ describe.concurrent("opencode run when nothing can be stored", () => {
     const result = await stage.run("look at it");
     expect(result).toMatchObject({ exitCode: 1, stdout: "I wait.\n" });
     expect(said(result)).toContainEqual(expect.stringMatching(UNSTORED));
-    expect(said(result).slice(-2)).toEqual([
-      'goalkeeper: not waited for 1 background task, which ends with OpenCode: "alpha"',
-      NOT_STORED,
-    ]);
+    expect(said(result).slice(-2)).toEqual(['goalkeeper: 1 background task ends with OpenCode: "alpha"', NOT_STORED]);
     expect(stage.model.requests.filter(({ parentSessionID }) => parentSessionID !== undefined)).toEqual([]);
   });
 

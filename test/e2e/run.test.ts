@@ -121,7 +121,7 @@ describe.concurrent("opencode run with background tasks", () => {
     expect(said(result)).toEqual([
       'goalkeeper: waiting for 1 background task: "alpha", at most 1s more',
       expect.stringMatching(/^goalkeeper: waited 1(\.\d)?s; nobody waits any longer/),
-      'goalkeeper: not waited for 1 background task, which ends with OpenCode: "alpha"',
+      'goalkeeper: 1 background task ends with OpenCode: "alpha"',
     ]);
   });
 
@@ -166,7 +166,7 @@ describe.concurrent("opencode run with background tasks", () => {
     );
     const result = await stage.run("look at it");
     expect(result).toMatchObject({ exitCode: 0, stdout: "I do not wait.\n" });
-    expect(said(result)).toEqual(['goalkeeper: not waited for 1 background task, which ends with OpenCode: "alpha"']);
+    expect(said(result)).toEqual(['goalkeeper: 1 background task ends with OpenCode: "alpha"']);
   });
 
   test("with --format json there is nothing but JSON on stdout, and nothing of ours on stderr", async () => {
@@ -239,6 +239,25 @@ describe.concurrent("opencode run with background tasks", () => {
 });
 
 describe.concurrent("opencode run with a goal", () => {
+  test("what ends a goal is stored before the process exits, and is found by the next one", async () => {
+    await using stage = await openRun({ root: "I only talk." }, { options: { no_progress_turns: 1 } });
+    const result = await stage.run("--command", "goal", "fix it");
+    expect(said(result).at(-1)).toContain("the goal is paused: 1 turn without a successful tool call");
+    expect(storedRoot(stage)?.goal).toMatchObject({ status: "paused", by: "no-progress" });
+  });
+
+  test("a sleeping goal of another session is left alone: the one that was used last stays that", async () => {
+    await using stage = await openRun({
+      root: (request) => (request.step > 0 ? { text: "late", delayMs: 20_000 } : "One."),
+    });
+    const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
+    await until(() => stage.requests().length === 2);
+    await first.kill();
+    expect(await stage.run("say hello")).toMatchObject({ exitCode: 0, stdout: "One.\n" });
+    for (let again = 0; again < 2; again++)
+      expect((await stage.run("-c", "--command", "goal", "status")).stdout).toStartWith("No goal in this session.");
+  });
+
   test("a goal is pursued to its end in one process: three turns, with two tasks in the second", async () => {
     await using stage = await openRun({
       root: [
@@ -281,7 +300,7 @@ describe.concurrent("opencode run with a goal", () => {
     expect(result).toMatchObject({ exitCode: 0 });
     expect(result.stdout).toEndWith("This is left.\n");
     expect(said(result)).toContain(
-      "goalkeeper: the goal is limited: 2 turns used up; to go on: opencode run -c --command goal resume",
+      `goalkeeper: the goal is limited: 2 turns used up; to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`,
     );
     expect(storedRoot(stage)?.goal).toMatchObject({ status: "limited", wrapUp: "sent", turns: 2 });
   });
@@ -324,7 +343,7 @@ describe.concurrent("opencode run with a goal", () => {
     const hello = await stage.run("-c", "hello");
     expect(hello).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
     expect(said(hello)).toEqual([
-      "goalkeeper: the goal is still active: sleeping since OpenCode was started again (until you act); to go on: opencode run -c --command goal resume",
+      `goalkeeper: the goal is still active: sleeping since OpenCode was started again (until you act); to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`,
     ]);
     expect(storedRoot(stage)?.goal?.status).toBe("active");
     const resumed = await stage.run("-c", "--command", "goal", "resume");
@@ -351,7 +370,7 @@ describe.concurrent("opencode run with a goal", () => {
     const lost = await stage.run("--command", "goal", "fix it");
     expect(lost.exitCode).toBe(1);
     expect(said(lost).at(-1)).toBe(
-      "goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, to go on: opencode run -c --command goal resume",
+      `goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`,
     );
     expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
     expect(storedRoot(stage)?.goal?.status).toBe("complete");

@@ -223,6 +223,7 @@ describe.concurrent("bad input", () => {
       ["update_goal", "null", '"status" must be "complete" or "blocked"'],
       ["update_goal", { status: 7 }, '"status" must be "complete" or "blocked"'],
       ["update_goal", { status: "complete" }, '"evidence" is missing'],
+      ["update_goal", { status: "complete", evidence: "" }, '"evidence" is missing'],
       ["update_goal", { status: "complete", evidence: null }, '"evidence" is missing'],
       ["update_goal", { status: "complete", evidence: [null, 5, [], {}, { claim: 3 }] }, '"evidence" is missing'],
       ["update_goal", { status: "blocked", blocker: { is: "here" } }, '"blocker" is missing'],

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { Loader } from "../../src/host/loader.ts";
+import { Loader, type LoaderDependencies } from "../../src/host/loader.ts";
 import type { SessionInfo } from "../../src/host/port.ts";
 import { ownerKey } from "../../src/host/process-identity.ts";
 import type { Keeper } from "../../src/keeper/keeper.ts";
@@ -20,13 +20,17 @@ beforeEach(() => {
   session = aSession(ROOT);
   inputs = [];
   logged = 0;
+  loader = aLoader();
+});
+
+function aLoader(more: Partial<LoaderDependencies> = {}): Loader {
   const keeper: Pick<Keeper, "claim" | "dispatch" | "goal" | "root"> = {
     claim: () => 0,
     dispatch: (input) => inputs.push(input),
     goal: () => undefined,
     root: () => undefined,
   };
-  loader = new Loader({
+  return new Loader({
     key: KEY,
     host: {
       roots: async () => ({ kind: "known", value: [session] }),
@@ -38,8 +42,9 @@ beforeEach(() => {
     runner: ownerKey(US),
     runsElsewhere: () => false,
     isOtherHost: () => false,
+    ...more,
   });
-});
+}
 
 function stored(more: Partial<StoredRoot>): SessionInfo {
   const root: StoredRoot = { version: 1, self: ROOT, owner: GONE, claim: 1, revision: 1, tasks: [], ...more };
@@ -91,5 +96,22 @@ describe("a root of which nothing is kept any more", () => {
     loader.deleted(ROOT);
     loader.see(broken);
     expect(logged).toBe(2);
+  });
+});
+
+describe("in opencode run, which is about one session", () => {
+  beforeEach(() => {
+    session = stored({ goal: aGoal() });
+    loader = aLoader({ onlyUsed: true, resumeOnStart: false });
+  });
+
+  test("nothing is looked for at the start: a write into another session would make it the one used last", async () => {
+    await loader.start();
+    expect(inputs).toEqual([]);
+  });
+
+  test("the session that is prompted is brought back before its message is heard, and its goal stays asleep", async () => {
+    await loader.spoken(ROOT);
+    expect(inputs).toMatchObject([{ type: "restored", awake: false }]);
   });
 });

@@ -21,7 +21,7 @@ import {
 } from "../support/builders.ts";
 
 const SECOND = 1_000;
-const GO_ON = "to go on: opencode run -c --command goal resume";
+const GO_ON = `to go on: opencode run -s ${ROOT} --command goal resume`;
 
 /** The terminal of an `opencode run`. */
 class Terminal {
@@ -32,7 +32,7 @@ class Terminal {
   currentGoal: Goal | undefined;
   tasks: readonly Task[] = [];
   decision: Decision = { kind: "stop", reason: { why: "no-goal" } };
-  private readonly progress: RunProgress;
+  readonly progress: RunProgress;
 
   constructor(format: RunMode["format"] = "text") {
     this.progress = new RunProgress({
@@ -113,6 +113,11 @@ function saved(result: "ok" | "failed"): Observation {
   const said = result === "ok" ? { kind: result } : { kind: result, reason: "disk full" };
   return { type: "input", rootID: ROOT, input: { type: "saved", rootID: ROOT, revision: 1, result: said } };
 }
+
+test("what is wrong with the options is said where a toast would be seen by nobody", () => {
+  terminal.progress.problem('Unknown option "x". It is ignored.');
+  expect(terminal.said).toEqual(['Unknown option "x". It is ignored.']);
+});
 
 describe("what is waited for", () => {
   test("is said with its names, its states, and until when", () => {
@@ -247,13 +252,11 @@ describe("at the end of the process", () => {
       anEndedTask({ id: "ses_3", delivery: delivered() }),
     ];
     terminal.observe(idle());
-    expect(terminal.said).toEqual([
-      'not waited for 2 background tasks, which end with OpenCode: "look at the tests", "count"',
-    ]);
+    expect(terminal.said).toEqual(['2 background tasks end with OpenCode: "look at the tests", "count"']);
     terminal = new Terminal();
     terminal.tasks = [aTask()];
     terminal.observe(idle());
-    expect(terminal.said).toEqual(['not waited for 1 background task, which ends with OpenCode: "look at the tests"']);
+    expect(terminal.said).toEqual(['1 background task ends with OpenCode: "look at the tests"']);
   });
 
   test("outcomes that nobody has told the agent are named, too", () => {
