@@ -19,7 +19,7 @@ export type Activity =
   /** A turn has failed: OpenCode publishes its idle twice, and a prompt between the two can be lost. */
   | { readonly kind: "settling"; readonly until: number }
   /** Of `opencode run`: the host waits for us before it goes on with the turn, which may be at its end. */
-  | { readonly kind: "held"; readonly since: number }
+  | { readonly kind: "held"; readonly since: number; readonly readID: string }
   /** Of `opencode run`: the last step is complete. A message that is stored at once keeps the turn going. */
   | { readonly kind: "ending"; readonly since: number; readonly askAt: number };
 
@@ -128,7 +128,7 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       return { ...root, turn: { ...(root.turn ?? NO_TURN), progressed: true } };
     }
     case "turn-held":
-      return { ...root, activity: { kind: "held", since: now } };
+      return { ...root, activity: { kind: "held", since: now, readID: event.readID } };
     case "turn-goes-on":
       return release(root, now);
     case "step-ended":

@@ -98,9 +98,10 @@ function mayBeToldByOthers({ delivery }: EndedTask, now: number): boolean {
   return delivery.state === "pending" && delivery.teller !== "goalkeeper" && delivery.until > now;
 }
 
+/** Also before the hold, while the step was written: its message has not read it. */
 function wasJustToldOfFailure({ status, delivery }: EndedTask, { id, activity }: Root): boolean {
   if (status === "completed" || delivery.state !== "delivered" || activity.kind !== "held") return false;
-  return delivery.sessionID === id && delivery.at >= activity.since;
+  return !delivery.byTurn && delivery.sessionID === id && delivery.messageID > activity.readID;
 }
 
 function release(why: ReleaseReason): Hold {

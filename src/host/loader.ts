@@ -78,6 +78,8 @@ export class Loader {
   /** Nothing is kept of a root here, and all that was written is there: it is as if it had never been looked at. */
   forget(rootID: string): void {
     this.known.delete(rootID);
+    // What was said here is answered: it takes nothing away from a process that has gone on with it since.
+    if (this.speakingIn === rootID) this.speakingIn = undefined;
   }
 
   deleted(sessionID: string): void {

@@ -117,7 +117,13 @@ export interface SessionInfo {
  */
 export type TurnEvent =
   /** The host waits for us: a text of the step is complete, or the next model request is about to be made. */
-  | { readonly type: "turn-held"; readonly sessionID: string; readonly messageID: string }
+  | {
+      readonly type: "turn-held";
+      readonly sessionID: string;
+      readonly messageID: string;
+      /** The newest user message that the step has read, or the request is going to hold. */
+      readonly readID: string;
+    }
   /** It is not held any longer: nothing is waited for, or a tool of the step begins to work. */
   | { readonly type: "turn-goes-on"; readonly sessionID: string }
   /** The last step of the turn is complete. The turn ends in a few milliseconds, unless a message is stored by then. */

@@ -57,7 +57,8 @@ export class RunHold {
     const claim = keeper.goal(sessionID)?.status === "active" ? await taken(sessionID) : undefined;
     if (claim !== undefined) keeper.dispatch({ type: "moved", rootID: sessionID, claim });
     await newborns?.begun(sessionID);
-    if (!this.working.has(sessionID)) await this.hold(sessionID, messageID);
+    const readID = step?.messageID === messageID ? step.parentID : messageID;
+    if (!this.working.has(sessionID)) await this.hold(sessionID, messageID, readID);
   }
 
   /** A tool begins to work, be it while the text before it is held. */
@@ -78,7 +79,7 @@ export class RunHold {
     this.working.delete(sessionID);
     if (info.role !== "user" || this.deps.keeper.root(sessionID) === undefined) return;
     const keepsOpen = last?.parts.some((part) => readFrame(text(record(part).text) ?? "")?.kind === "waiting");
-    if (keepsOpen === true) await this.hold(sessionID, messageID);
+    if (keepsOpen === true) await this.hold(sessionID, messageID, messageID);
   }
 
   /** Lets OpenCode go on. */
@@ -95,12 +96,12 @@ export class RunHold {
     for (const sessionID of [...this.waiting.keys()]) this.release(sessionID);
   }
 
-  private async hold(sessionID: string, messageID: string): Promise<void> {
+  private async hold(sessionID: string, messageID: string, readID: string): Promise<void> {
     const { keeper, announce } = this.deps;
     this.release(sessionID);
     const released = new Promise<void>((resolve) => this.waiting.set(sessionID, resolve));
-    keeper.dispatch({ type: "host", event: { type: "turn-held", sessionID, messageID } });
-    if (keeper.root(sessionID)?.activity.kind === "held") announce({ type: "turn-held", sessionID, messageID });
+    keeper.dispatch({ type: "host", event: { type: "turn-held", sessionID, messageID, readID } });
+    if (keeper.root(sessionID)?.activity.kind === "held") announce({ type: "turn-held", sessionID, messageID, readID });
     else this.release(sessionID);
     await released;
   }

@@ -29,7 +29,7 @@ export const hostEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("session-idle"), ...session }),
   z.object({ type: z.literal("session-error"), ...session, error }),
   z.object({ type: z.literal("session-compacted"), ...session }),
-  z.object({ type: z.literal("turn-held"), ...session, messageID: z.string() }),
+  z.object({ type: z.literal("turn-held"), ...session, messageID: z.string(), readID: z.string() }),
   z.object({ type: z.literal("turn-goes-on"), ...session }),
   z.object({ type: z.literal("step-ended"), ...session, messageID: z.string(), parentID: z.string() }),
   z.object({

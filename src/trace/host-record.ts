@@ -26,7 +26,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
     case "turn-goes-on":
       return { type: event.type, sessionID: event.sessionID };
     case "turn-held":
-      return { type: event.type, sessionID: event.sessionID, messageID: event.messageID };
+      return { type: event.type, sessionID: event.sessionID, messageID: event.messageID, readID: event.readID };
     case "step-ended": {
       const { type, sessionID, messageID, parentID } = event;
       return { type, sessionID, messageID, parentID };

@@ -336,7 +336,8 @@ describe("no wait without a way out", () => {
 
 describe("in opencode run", () => {
   const wait = { until: NOW + 60 * SECOND, overdueTold: false };
-  const heldRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0 }, wait, ...more });
+  const heldRoot = (more: Partial<Root> = {}) =>
+    aRoot({ activity: { kind: "held", since: T0, readID: "msg_1" }, wait, ...more });
 
   test("a turn that is held is not over: nothing towards the goal goes out before its end", () => {
     expect(gate({ root: heldRoot() })).toEqual({

@@ -303,7 +303,7 @@ test("when a task has ended its asks are closed, whether or not its last events 
 });
 
 describe("the turn of an opencode run", () => {
-  const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a" };
+  const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a", readID: "msg_1" };
   const GOES_ON: HostEvent = { type: "turn-goes-on", sessionID: ROOT };
   const ended = (parentID = "msg_1"): HostEvent => ({
     type: "step-ended",
@@ -311,12 +311,13 @@ describe("the turn of an opencode run", () => {
     messageID: "msg_a",
     parentID,
   });
-  const heldRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0 }, ...more });
+  const heldRoot = (more: Partial<Root> = {}) =>
+    aRoot({ activity: { kind: "held", since: T0, readID: "msg_1" }, ...more });
   const wait = { until: T0 + 60 * SECOND, overdueTold: false };
 
   test("is held from the moment at which the host waits, and by itself nothing ends that", () => {
     const root = next(busyRoot(), HELD);
-    expect(root.activity).toEqual({ kind: "held", since: T0 + SECOND });
+    expect(root.activity).toEqual({ kind: "held", since: T0 + SECOND, readID: "msg_1" });
     expect(rootDeadline(root)).toBe(Number.POSITIVE_INFINITY);
   });
 

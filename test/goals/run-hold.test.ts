@@ -33,7 +33,7 @@ function makerTells(until: number): Delivery {
 }
 
 function heldRoot(more: Partial<Root> = {}): Root {
-  return aRoot({ activity: { kind: "held", since: HELD_AT }, wait: WAIT, ...more });
+  return aRoot({ activity: { kind: "held", since: HELD_AT, readID: "msg_read" }, wait: WAIT, ...more });
 }
 
 /** A held turn without a goal, in which every task is the root's own to be told. */
@@ -203,8 +203,13 @@ describe("lets go", () => {
       expect(why([aTask(), told({}, "completed")])).toEqual(["task-live"]);
     });
 
-    test("that was told before this hold, only once: the next hold waits for the others", () => {
-      expect(why([aTask(), told({ at: HELD_AT - 1 })])).toEqual(["task-live"]);
+    test("that was told while the step was written: its message has not read it", () => {
+      expect(why([aTask(), told({ at: HELD_AT - 1 })])).toEqual(["failure"]);
+    });
+
+    test("that the step has read, only once: the next hold waits for the others", () => {
+      expect(why([aTask(), told({ messageID: "msg_read" })])).toEqual(["task-live"]);
+      expect(why([aTask(), told({ messageID: "msg_earlier" })])).toEqual(["task-live"]);
     });
 
     test("not at one that another session was told", () => {

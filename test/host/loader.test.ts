@@ -115,3 +115,11 @@ describe("in opencode run, which is about one session", () => {
     expect(inputs).toMatchObject([{ type: "restored", awake: false }]);
   });
 });
+
+test("what was said in a root takes it away from nobody once nothing of it is kept here any more", () => {
+  loader = aLoader({ runsElsewhere: () => true });
+  loader.heard(ROOT);
+  loader.forget(ROOT);
+  loader.see(stored({ goal: aGoal() }));
+  expect(inputs).toEqual([]);
+});

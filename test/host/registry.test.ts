@@ -51,7 +51,7 @@ test("two instances never write into one session at the same moment, also when o
 });
 
 test("a turn that one instance holds is known to the others, each until it has stopped listening", () => {
-  const held: TurnEvent = { type: "turn-held", sessionID: "ses_1", messageID: "msg_1" };
+  const held: TurnEvent = { type: "turn-held", sessionID: "ses_1", messageID: "msg_1", readID: "msg_0" };
   const goesOn: TurnEvent = { type: "turn-goes-on", sessionID: "ses_1" };
   const heard: string[] = [];
   const deafen = ["one", "two"].map((name) => onTurn((event) => heard.push(`${name} ${event.type}`)));

@@ -25,7 +25,9 @@ class Books {
       goal: () => this.currentGoal,
       root: (sessionID) => {
         if (!this.known.has(sessionID)) return undefined;
-        return aRoot({ activity: this.held ? { kind: "held", since: T0 } : { kind: "busy", askAt: T0 } });
+        return aRoot({
+          activity: this.held ? { kind: "held", since: T0, readID: "msg_1" } : { kind: "busy", askAt: T0 },
+        });
       },
     },
     taken: (rootID) => {
@@ -115,7 +117,7 @@ describe("after a text", () => {
     assistant();
     const hook = watch(runHold.textCompleted(ROOT, STEP));
     expect(await hook.isWaiting()).toBe(true);
-    expect(books.events).toEqual([{ type: "turn-held", sessionID: ROOT, messageID: STEP }]);
+    expect(books.events).toEqual([{ type: "turn-held", sessionID: ROOT, messageID: STEP, readID: "msg_1" }]);
     books.letGo();
     expect(await hook.isWaiting()).toBe(false);
   });
@@ -241,7 +243,7 @@ describe("before a request", () => {
   test("whose newest message keeps the turn open, OpenCode waits", async () => {
     const hook = watch(runHold.requestBegins(request(WAITING)));
     expect(await hook.isWaiting()).toBe(true);
-    expect(books.events).toEqual([{ type: "turn-held", sessionID: ROOT, messageID: "msg_5" }]);
+    expect(books.events).toEqual([{ type: "turn-held", sessionID: ROOT, messageID: "msg_5", readID: "msg_5" }]);
     books.letGo();
     expect(await hook.isWaiting()).toBe(false);
   });
@@ -339,7 +341,7 @@ describe("others who have something to tell in a held turn", () => {
     expect(await watch(runHold.textCompleted(ROOT, STEP)).isWaiting()).toBe(true);
     books.letGo();
     expect(books.announced).toEqual([
-      { type: "turn-held", sessionID: ROOT, messageID: STEP },
+      { type: "turn-held", sessionID: ROOT, messageID: STEP, readID: STEP },
       { type: "turn-goes-on", sessionID: ROOT },
     ]);
   });

@@ -13,7 +13,7 @@ const SECOND = 1_000;
 const CEILING = 1_800 * SECOND;
 const SET = { type: "set", id: "goal_1", objective: "make the build pass" } as const;
 const IDLE: HostEvent = { type: "session-idle", sessionID: ROOT };
-const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a" };
+const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a", readID: "msg_1" };
 const GOES_ON: HostEvent = { type: "turn-goes-on", sessionID: ROOT };
 const ABORT: HostEvent = {
   type: "session-error",
@@ -78,7 +78,9 @@ class Turn {
   host(...events: readonly HostEvent[]): this {
     for (const event of events) {
       if (event.type !== "session-seen") this.keeper.manager.signs.mark(event.sessionID, this.clock.now());
-      this.keeper.dispatch({ type: "host", event });
+      // The step that is held answers the newest message.
+      const held = event.type === "turn-held" ? { ...event, readID: this.lastID } : event;
+      this.keeper.dispatch({ type: "host", event: held });
     }
     return this;
   }

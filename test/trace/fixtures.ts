@@ -148,7 +148,7 @@ export const EVERYTHING: readonly Observation[] = [
   host({ type: "session-idle", sessionID: ROOT }),
   host({ type: "session-error", sessionID: ROOT, error }),
   host({ type: "session-compacted", sessionID: ROOT }),
-  host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2" }),
+  host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2", readID: "msg_1" }),
   host({ type: "turn-goes-on", sessionID: ROOT }),
   host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", parentID: "msg_1" }),
   host({ type: "user-message", sessionID: ROOT, messageID: "msg_1", voice }),
