@@ -3,7 +3,7 @@
 // Runs the stages in order and prints what failed. The last line is `N passed, N failed`; types, lint and build count as
 // one each, tests as bun's junit report counts them.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { bun, root, setup } from "./setup.mjs";
@@ -24,13 +24,14 @@ const checks = {
 const suites = {
   unit: { holds: (file) => !["e2e", "model", "testing"].includes(folderOf(file)), limit: 5 * MINUTE },
   property: { holds: (file) => folderOf(file) === "model", limit: 15 * MINUTE },
-  // These start real OpenCode processes: slow, one after the other, and worth watching.
+  // These start real OpenCode processes: slow, and worth watching. Much of their time is waiting, so two files run at once.
   e2e: {
     holds: (file) => ["e2e", "testing"].includes(folderOf(file)),
     limit: 30 * MINUTE,
     timeout: 60_000,
+    lanes: 2,
     // More sessions at once than this only wait for each other in one OpenCode on two cores.
-    atOnce: 6,
+    atOnce: 4,
     watch: true,
   },
 };
@@ -42,10 +43,10 @@ const byName = options.some((option) => /^(-t|--test-name-pattern)/.test(option)
 setup();
 
 const scratch = mkdtempSync(join(tmpdir(), "goalkeeper-test-"));
-let current;
+const running = new Set();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
-    kill(current);
+    for (const child of running) kill(child);
     rmSync(scratch, { recursive: true, force: true });
     process.exit(signal === "SIGINT" ? 130 : 143);
   });
@@ -113,19 +114,39 @@ async function runSuite(stage) {
     return { passed: 0, failed: 1, skipped: 0 };
   }
   const startedAt = Date.now();
-  const report = join(scratch, `${stage}.xml`);
+  if (suite.watch) process.stdout.write(`${paths.length} ${paths.length === 1 ? "file" : "files"}\n`);
+  const results = suite.lanes === undefined ? [await runFiles(stage, paths)] : await runInLanes(stage, paths);
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const result of results) for (const key of Object.keys(counts)) counts[key] += result.counts[key];
+  if (suite.watch) begin(stage);
+  end(counts.passed + counts.failed + counts.skipped === 0 ? "none match" : summary(counts), startedAt);
+  for (const { counts, output } of results) if (counts.failed > 0) console.log(`${failures(output)}\n`);
+  for (const { problems } of results) for (const problem of problems) console.log(`${stage}: ${problem}`);
+  return counts;
+}
+
+/** Each file by itself, as many at once as there are lanes. The big ones first: a lane that is left alone waits for one. */
+async function runInLanes(stage, paths) {
+  const left = [...paths].sort((one, other) => statSync(join(root, other)).size - statSync(join(root, one)).size);
+  const results = [];
+  const lane = async () => {
+    for (let path = left.shift(); path !== undefined; path = left.shift()) results.push(await runFiles(stage, [path]));
+  };
+  await Promise.all(Array.from({ length: suites[stage].lanes }, lane));
+  return results;
+}
+
+async function runFiles(stage, paths) {
+  const suite = suites[stage];
+  const report = join(scratch, `${stage}-${basename(paths[0])}.xml`);
   const args = ["test", "--reporter=junit", `--reporter-outfile=${report}`];
   if (suite.timeout !== undefined) args.push(`--timeout=${suite.timeout}`);
   if (suite.atOnce !== undefined) args.push(`--max-concurrency=${suite.atOnce}`);
-  if (suite.watch) process.stdout.write(`${paths.length} ${paths.length === 1 ? "file" : "files"}\n`);
+  const startedAt = Date.now();
   const onLine = suite.watch ? (line) => /^\((pass|fail|skip)\) /.test(line) && console.log(`  ${line}`) : undefined;
   const run = await execute(bun, [...args, ...options, ...paths], { limit: suite.limit, onLine });
-  const { counts, problems } = count(report, run, paths);
-  if (suite.watch) begin(stage);
-  end(counts.passed + counts.failed + counts.skipped === 0 ? "none match" : summary(counts), startedAt);
-  if (counts.failed > 0) console.log(`${failures(run.output)}\n`);
-  for (const problem of problems) console.log(`${stage}: ${problem}`);
-  return counts;
+  if (suite.lanes !== undefined) console.log(`  ${paths[0]} (${since(startedAt)})`);
+  return { ...count(report, run, paths), output: run.output };
 }
 
 /** The report says nothing about a file that could not be loaded or a process that died: those count as failed too. */
@@ -188,7 +209,7 @@ function execute(command, args, { limit, onLine }) {
       detached: process.platform !== "win32",
       env: { ...process.env, TMPDIR: temporary, NO_COLOR: "1", FORCE_COLOR: "0" },
     });
-    current = child;
+    running.add(child);
     let output = "";
     let pending = "";
     let reason;
@@ -207,6 +228,7 @@ function execute(command, args, { limit, onLine }) {
     child.stderr.setEncoding("utf8").on("data", take);
     const done = (code) => {
       clearTimeout(timer);
+      running.delete(child);
       resolve({ code, output: reason === undefined ? output : `${output}\n${reason}`, reason });
     };
     child.on("error", (error) => {

@@ -8,6 +8,7 @@ import {
   createIsolatedOpencode,
   type EnvironmentOptions,
   type IsolatedOpencode,
+  type OpencodeServer,
   startScriptedModel,
 } from "../../src/testing/index.ts";
 import { COMPLETE, PLUGIN } from "./stage.ts";
@@ -138,10 +139,15 @@ async function pursue(
   const server = await opencode.serve();
   const { id } = await server.createSession();
   await server.client.session.command({ path: { id }, body: { command, arguments: "be installed" } });
-  expect((await server.metadata(id)).goalkeeper).toMatchObject({
-    goal: { objective: "be installed", status: "complete" },
-  });
+  // It is written a moment after the turn has ended.
+  const goal = { objective: "be installed", status: "complete" };
+  for (let again = 0; again < 100 && !Bun.deepMatch({ goal }, await stored(server, id)); again++) await Bun.sleep(50);
+  expect(await stored(server, id)).toMatchObject({ goal });
   look(opencode);
+}
+
+async function stored(server: OpencodeServer, id: string): Promise<object> {
+  return ((await server.metadata(id)).goalkeeper as object | undefined) ?? {};
 }
 
 function disposable<T extends { close(): Promise<void> }>(closeable: T): T & AsyncDisposable {
