@@ -1,7 +1,7 @@
 // npm run soak -- [times] [--loaded] [part of a scenario's name]
 //
 // Repeats the end-to-end tests of `opencode run`, each `times` times (20), two at a time, and prints how often each has
-// passed and how long it took. With --loaded as often again, while a busy process works on every core.
+// passed and how long it took. Several parts are parted by |. With --loaded as often again, while a busy process works on every core.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -82,7 +82,7 @@ async function runOnce(place: string): Promise<Round> {
     `--max-concurrency=${AT_ONCE}`,
     "--reporter=junit",
     `--reporter-outfile=${report}`,
-    ...(part === undefined ? [] : ["-t", part.replace(/[^\w\s]/g, "\\$&")]),
+    ...(part === undefined ? [] : ["-t", part.replace(/[^\w\s|]/g, "\\$&")]),
     ...files.map((name) => `./test/e2e/${name}`),
   ];
   const env = { ...process.env, TMPDIR: place, NO_COLOR: "1", FORCE_COLOR: "0" };

@@ -14,6 +14,7 @@ export { SessionTreeArgumentError } from "./session-tree/errors.ts";
 export type { SessionTreeOutcome } from "./session-tree/outcome.ts";
 export type { SessionTreeOwed } from "./session-tree/owed.ts";
 export type { SessionTreeSession, SessionTreeState } from "./session-tree/state.ts";
+export type { SessionTreeTask } from "./session-tree/tasks.ts";
 export { type WaitForSessionTreeOptions, waitForSessionTree } from "./session-tree/wait.ts";
 export type { TaskChange } from "./tasks/background-task-manager.ts";
 export { type LaunchWishes, parseModel } from "./tasks/launch-voice.ts";

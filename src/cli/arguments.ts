@@ -3,10 +3,13 @@ import { UsageError } from "./errors.ts";
 
 export type Format = "text" | "json";
 
+/** What is asked: a prompt, a goal to be pursued, or that the goal of a session goes on. */
+export type Mode = "prompt" | "goal" | "resume";
+
 export interface RunSettings {
-  /** Undefined: it is read from the standard input. */
+  /** Undefined: it is read from the standard input; with `resume` there is none. */
   readonly prompt: string | undefined;
-  readonly goal: boolean;
+  readonly mode: Mode;
   readonly format: Format;
   /** Address of a server that listens already. */
   readonly attach: string | undefined;
@@ -27,6 +30,7 @@ export type Command =
 
 const OPTIONS = {
   goal: { type: "boolean" },
+  resume: { type: "boolean" },
   format: { type: "string" },
   attach: { type: "string" },
   session: { type: "string", short: "s" },
@@ -57,13 +61,14 @@ export function parseCommand(args: readonly string[]): Command {
   if (command === undefined) throw new UsageError("A command is missing; `run` was expected.");
   if (command !== "run") throw new UsageError(`The command is ${JSON.stringify(command)}; \`run\` was expected.`);
   const { attach, agent, title, dir, session } = values;
+  if (values.resume) checkResume(values, words);
   if (session !== undefined && values.continue)
     throw new UsageError("--session and --continue are both given; one of them was expected.");
   if (title !== undefined && (session !== undefined || values.continue))
     throw new UsageError("--title is given for a session that exists already; it names a new one.");
   const settings: RunSettings = {
     prompt: words.length === 0 ? undefined : required("the prompt", words.join(" ")),
-    goal: values.goal ?? false,
+    mode: values.resume ? "resume" : values.goal ? "goal" : "prompt",
     format: format(values.format),
     attach: attach === undefined ? undefined : address(attach),
     session: values.continue ? { kind: "last" } : session === undefined ? { kind: "new" } : sessionID(session),
@@ -77,14 +82,38 @@ export function parseCommand(args: readonly string[]): Command {
   return { kind: "run", settings };
 }
 
+/** The goal, its agent and its model are those of the session. */
+function checkResume(values: Readonly<Record<string, string | boolean | undefined>>, words: readonly string[]): void {
+  if (words.length > 0) throw new UsageError("--resume is given with a prompt; the goal goes on as it is.");
+  if (values.session === undefined && !values.continue)
+    throw new UsageError("--resume is given without a session; -s <id> or -c was expected.");
+  for (const other of ["goal", "agent", "model"] as const)
+    if (values[other] !== undefined)
+      throw new UsageError(`--resume and --${other} are both given; the goal goes on as it is.`);
+}
+
 function parse(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
+    return parseArgs({ args: withNegatives(args), options: OPTIONS, allowPositionals: true, strict: true });
   } catch (error) {
-    // Its first sentence says it all; the others are about how to write positionals that begin with a dash.
-    const said = error instanceof Error ? (error.message.split(". ")[0] ?? "") : String(error);
-    throw new UsageError(`${said.replace(/\.$/, "")}.`);
+    throw new UsageError(refusal(error instanceof Error ? error.message : String(error)));
   }
+}
+
+/** A number below zero is a value, and no option: what is wrong with it is said where the value is read. */
+function withNegatives(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  const isNegative = (at: number) =>
+    args[at - 1] === "--timeout" && (end < 0 || at < end) && /^-[\d.]/.test(args[at] ?? "");
+  return args.flatMap((arg, at) => (isNegative(at) ? [] : isNegative(at + 1) ? [`${arg}=${args[at + 1]}`] : [arg]));
+}
+
+/** Node's first sentence says it all; the others are about how to write what begins with a dash. */
+function refusal(message: string): string {
+  const missing = /^Option '(.+?)(?: <value>)?' (?:argument is ambiguous|argument missing)/.exec(message)?.[1];
+  if (missing !== undefined) return `${missing} has no value; one was expected.`;
+  const said = message.split("\n")[0]?.split(". ")[0] ?? "";
+  return `${said.replace(/\.$/, "")}.`;
 }
 
 function format(value = "text"): Format {

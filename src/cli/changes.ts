@@ -1,6 +1,9 @@
 import type { Goal } from "../goals/goal.ts";
 import type { SessionTreeSession, SessionTreeState } from "../session-tree/state.ts";
+import type { SessionTreeTask } from "../session-tree/tasks.ts";
 import type { RunEvent } from "./events.ts";
+
+type EndedTask = Exclude<SessionTreeTask, { status: "working" }>;
 
 /** What has changed from one state of the tree to the next, one event each. Pure. */
 export function changes(before: SessionTreeState | undefined, after: SessionTreeState): readonly RunEvent[] {
@@ -13,12 +16,11 @@ export function changes(before: SessionTreeState | undefined, after: SessionTree
     if (session.status !== (earlier?.status ?? "idle")) events.push(sessionEvent(session, session.status));
   }
   for (const session of known.values()) events.push(sessionEvent(session, "deleted"));
+  for (const task of after.tasks)
+    if (before !== undefined && hasEnded(before, task)) events.push({ type: "task", ...task });
   const { goal } = after;
   // A goal of an earlier run is no news either.
   if (goal !== undefined && before !== undefined && isNews(before.goal, goal)) events.push(goalEvent(goal));
-  const waits = waitsOf(after);
-  if (JSON.stringify(before === undefined ? [] : names(waitsOf(before))) !== JSON.stringify(names(waits)))
-    events.push({ type: "waiting", for: waits });
   return events;
 }
 
@@ -44,16 +46,30 @@ function detailOf(goal: Goal): string | undefined {
 }
 
 export function isNews(before: Goal | undefined, after: Goal): boolean {
-  return before?.id !== after.id || before.status !== after.status || before.turns !== after.turns;
+  return (
+    before?.id !== after.id ||
+    before.status !== after.status ||
+    before.turns !== after.turns ||
+    endedAt(before) !== endedAt(after)
+  );
 }
 
-/** While the root works itself, what else works is shown by its own events. */
-function waitsOf({ rootIsIdle, owed }: SessionTreeState): SessionTreeState["owed"] {
-  return rootIsIdle ? owed.filter(({ why }) => why !== "unanswered" && why !== "not-started") : [];
+/** One that was resumed may end again in the very same way. */
+function endedAt(goal: Goal): number | undefined {
+  return goal.status === "active" ? undefined : goal.at;
 }
 
-function names(owed: SessionTreeState["owed"]): readonly string[] {
-  return owed.map(({ why, sessionID }) => `${why} ${sessionID}`).sort();
+/**
+ * A task that nobody has seen at work is news only where its session was known: the transcript of an old session is read
+ * when the run has begun already, and what it tells of is long over.
+ */
+function hasEnded(before: SessionTreeState, task: SessionTreeTask): task is EndedTask {
+  if (task.status === "working") return false;
+  const isIt = (one: { readonly sessionID: string }) => one.sessionID === task.sessionID;
+  const earlier = before.tasks.find(isIt);
+  return earlier === undefined
+    ? before.sessions.some(({ id }) => id === task.sessionID)
+    : earlier.status !== task.status;
 }
 
 function sessionEvent(

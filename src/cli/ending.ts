@@ -1,24 +1,28 @@
 import type { Goal } from "../goals/goal.ts";
 import type { SessionTreeOutcome } from "../session-tree/outcome.ts";
+import type { Mode } from "./arguments.ts";
 import { isNews } from "./changes.ts";
 import type { Ending } from "./events.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { errorWords } from "./words.ts";
 
 export interface Ended {
   readonly exitCode: ExitCode;
   readonly outcome: Ending;
   readonly message: string;
+  readonly toGoOn?: string;
 }
 
 export interface RunFacts {
-  /** `--goal` */
-  readonly asGoal: boolean;
+  readonly mode: Mode;
   /** Why the work was interrupted from here. */
   readonly stopped: "signal" | "timeout" | undefined;
   /** The goal of the session before this run: one that has not changed is not what this run was about. */
   readonly goalBefore: Goal | undefined;
   /** Whether the last message of the agent ends in the middle: with a tool call that was not followed by anything. */
   readonly unfinished: boolean;
+  /** Whether the agent has said anything in this run. */
+  readonly hasSpoken: boolean;
   /** What the server has written last, if it was started here. */
   readonly lastWords: string;
 }
@@ -31,7 +35,7 @@ export function endingOf(outcome: SessionTreeOutcome, facts: RunFacts): Ended {
     case "settled":
       return settled(outcome, facts);
     case "failed":
-      return ended("failed", `the turn failed: ${outcome.error.name}: ${outcome.error.message}`);
+      return ended("failed", `the turn failed: ${errorWords(outcome.error)}`);
     case "interrupted":
       return ended("interrupted", "the session was interrupted by somebody else");
     case "deleted":
@@ -51,12 +55,38 @@ function settled(outcome: Extract<SessionTreeOutcome, { kind: "settled" }>, fact
   const { goal } = outcome.state;
   const isOurs = goal !== undefined && isNews(facts.goalBefore, goal);
   if (isOurs) return goalEnded(goal);
-  if (facts.asGoal)
+  if (facts.mode === "resume") return ended("not-started", `the goal was not resumed: ${notResumed(goal)}`);
+  if (facts.mode === "goal")
     return ended("failed", "there is no goal in the session: it was cleared, or /goal is another plugin's command");
   if (!outcome.answered) return ended("unanswered", "the agent has not answered");
   if (facts.unfinished)
     return ended("unanswered", "the turn ended in the middle: a permission or a question was rejected");
-  return ended("answered", "answered");
+  return ended("answered", facts.hasSpoken ? "answered" : "the agent answered nothing");
+}
+
+function notResumed(goal: Goal | undefined): string {
+  return goal === undefined ? "there is none in the session" : goalEnded(goal).message;
+}
+
+/** Whether a goal of this run is left to go on with. One that was there before, and was left alone, is not. */
+export function isLeft(
+  { exitCode }: Ended,
+  goal: Goal | undefined,
+  { goalBefore }: Pick<RunFacts, "goalBefore">,
+): boolean {
+  if (goal === undefined || goal.status === "complete" || !isNews(goalBefore, goal)) return false;
+  switch (exitCode) {
+    case EXIT.failed:
+    case EXIT.blocked:
+    case EXIT.limited:
+    case EXIT.timedOut:
+    case EXIT.interrupted:
+      return true;
+    case EXIT.done:
+    case EXIT.notStarted:
+    case EXIT.unread:
+      return false;
+  }
 }
 
 function goalEnded(goal: Goal): Ended {

@@ -16,6 +16,15 @@ export type RunEvent =
       readonly title: string;
       readonly status: "busy" | "idle" | "retrying" | "deleted";
     }
+  /** A task has ended, by what is written down about it. Comes again when it is resumed, and ends again. */
+  | {
+      readonly type: "task";
+      readonly sessionID: string;
+      readonly title: string;
+      readonly status: "completed" | "failed" | "cancelled" | "lost";
+      /** The error, or why it ended. Not for completed ones. */
+      readonly reason?: string;
+    }
   /** The goal has begun, was continued, or has ended. `detail`: why it was paused, is blocked or limited. */
   | {
       readonly type: "goal";
@@ -24,7 +33,7 @@ export type RunEvent =
       readonly turns: number;
       readonly detail?: string;
     }
-  /** The session is idle, and this is still to come: an empty list means that nothing is waited for any more. */
+  /** The session has been idle for a second, and this is still to come; an empty list means that it is over. */
   | { readonly type: "waiting"; readonly for: readonly SessionTreeOwed[] }
   /** A question or a permission request was answered here, for there is nobody to ask. */
   | {
@@ -43,6 +52,8 @@ export type RunEvent =
       readonly outcome: Ending;
       readonly message: string;
       readonly sessionID?: string;
+      /** A goal is not complete: the command that goes on with it. */
+      readonly toGoOn?: string;
     };
 
 export type Ending =

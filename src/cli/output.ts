@@ -3,7 +3,8 @@ import type { Clock } from "../time/clock.ts";
 import type { Format } from "./arguments.ts";
 import type { RunEvent } from "./events.ts";
 import { EXIT } from "./exit-codes.ts";
-import { progressLine } from "./words.ts";
+import { Progress } from "./progress.ts";
+import { progressLines } from "./words.ts";
 
 export interface Sink {
   write(text: string): unknown;
@@ -23,11 +24,13 @@ export function writer(format: Format, { stdout, stderr, env }: Streams, clock: 
     if (!colours) return line;
     return event.type === "ended" && event.exitCode !== EXIT.done ? styleText("red", line) : styleText("dim", line);
   };
-  return (event) => {
-    const now = clock.now();
-    if (format === "json") return void stdout.write(`${JSON.stringify({ ...event, at: now })}\n`);
+  const say = (event: RunEvent) => {
     if (event.type === "text") return void stdout.write(`${event.text}\n`);
-    const line = progressLine(event, now);
-    if (line !== undefined) stderr.write(`${style(event, `goalkeeper: ${line}`)}\n`);
+    for (const line of progressLines(event, clock.now())) stderr.write(`${style(event, `goalkeeper: ${line}`)}\n`);
+  };
+  const progress = new Progress(clock, say);
+  return (event) => {
+    if (format === "json") stdout.write(`${JSON.stringify({ ...event, at: clock.now() })}\n`);
+    else progress.event(event);
   };
 }

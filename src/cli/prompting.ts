@@ -8,6 +8,10 @@ import { NotStartedError } from "./errors.ts";
 /** On a loaded machine, or a fresh instance, a turn begins that late; after it, rest is believed. */
 const BEGINS_WITHIN_MS = 15_000;
 const TAKES_WITHIN_MS = 60_000;
+/** A goal that was resumed goes on at once, unless tasks hold it back: then there is no turn to be seen. */
+const RESUMES_WITHIN_MS = 3_000;
+/** OpenCode's answer to a command that a plugin has answered, and that starts no turn: what it throws is no refusal. */
+const SERVER_ERROR = 500;
 
 /** Sends the prompt, and knows when its turn has begun: until then an idle session says nothing. */
 export class Prompting {
@@ -34,7 +38,7 @@ export class Prompting {
    * @throws NotStartedError when OpenCode refuses it
    */
   async send(prompt: string, settings: RunSettings): Promise<void> {
-    const refused = settings.goal ? this.command(prompt, settings) : this.prompt(prompt, settings);
+    const refused = this.ask(prompt, settings);
     const cancel = this.clock.after(BEGINS_WITHIN_MS, this.begin);
     try {
       const refusal = await Promise.race([refused, this.begun.then(() => undefined)]);
@@ -42,6 +46,17 @@ export class Prompting {
       await this.begun;
     } finally {
       cancel();
+    }
+  }
+
+  private ask(prompt: string, settings: RunSettings): Promise<string | undefined> {
+    switch (settings.mode) {
+      case "prompt":
+        return this.prompt(prompt, settings);
+      case "goal":
+        return this.command(prompt, settings);
+      case "resume":
+        return this.resume();
     }
   }
 
@@ -68,6 +83,19 @@ export class Prompting {
     } catch {
       return undefined;
     }
+  }
+
+  /** It starts no turn itself: the plugin answers the command, and then goes on with the goal. */
+  private async resume(): Promise<string | undefined> {
+    const body = { command: "goal", arguments: "resume" };
+    try {
+      const { error, response } = await this.client.session.command({ path: { id: this.sessionID }, body });
+      if (error !== undefined && response.status < SERVER_ERROR) return said(error);
+    } catch {
+      // The connection was lost: the stream of events tells whether OpenCode was, too.
+    }
+    this.clock.after(RESUMES_WITHIN_MS, this.begin);
+    return undefined;
   }
 }
 

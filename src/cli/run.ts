@@ -9,10 +9,11 @@ import { watchSessionTree } from "../session-tree/wait.ts";
 import type { Clock } from "../time/clock.ts";
 import type { RunSettings } from "./arguments.ts";
 import { changes } from "./changes.ts";
-import { type Ended, ended, endingOf } from "./ending.ts";
+import { type Ended, ended, endingOf, isLeft } from "./ending.ts";
 import { NotStartedError, UsageError } from "./errors.ts";
 import type { RunEvent } from "./events.ts";
 import type { ExitCode } from "./exit-codes.ts";
+import { commandToGoOn } from "./going-on.ts";
 import { Interrupter } from "./interrupter.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { type Streams, writer } from "./output.ts";
@@ -20,6 +21,8 @@ import { Prompting } from "./prompting.ts";
 import { attachTo, type Server, startServer } from "./server.ts";
 import { pickSession, requireGoalCommand } from "./session.ts";
 import { Texts } from "./texts.ts";
+import { requireVoice } from "./voice.ts";
+import { Waiting } from "./waiting.ts";
 
 export interface RunContext extends Streams {
   readonly clock: Clock;
@@ -78,14 +81,20 @@ async function work(
 ): Promise<Ended> {
   const directory = directoryOf(settings, cwd);
   const client = connect({ url: server.url, directory, authorization: authorizationOf(env) });
-  if (settings.goal) await requireGoalCommand(client);
+  if (settings.mode !== "prompt") await requireGoalCommand(client);
+  await requireVoice(client, settings);
   const rootID = await pickSession(client, settings);
   if (interrupts.isWished) return ended("interrupted", "interrupted");
 
   const giveUp = new AbortController();
   const interrupter = new Interrupter(client, rootID, clock, () => giveUp.abort());
   const prompting = new Prompting(client, rootID, clock);
-  const texts = new Texts(client, rootID, report);
+  let hasSpoken = false;
+  const texts = new Texts(client, rootID, (event) => {
+    hasSpoken = true;
+    report(event);
+  });
+  const waiting = new Waiting(clock, report);
   const asks = new Asks(client, settings.auto, report);
   let stopped: "signal" | "timeout" | undefined;
   let state: SessionTreeState | undefined;
@@ -94,13 +103,13 @@ async function work(
   const stop = (because: "signal" | "timeout") => {
     if (stopped !== undefined) return;
     stopped = because;
+    waiting.end();
     report({ type: "interrupting", because });
     interrupter.begin();
   };
   const onInterrupt = () => stop("signal");
   interrupts.first.addEventListener("abort", onInterrupt, { once: true });
-  const cancelTimeout =
-    settings.timeoutMs === undefined ? () => undefined : clock.after(settings.timeoutMs, () => stop("timeout"));
+  let cancelTimeout: () => void = () => undefined;
   try {
     const outcome = await watchSessionTree(
       client,
@@ -114,14 +123,17 @@ async function work(
         onChange(next) {
           for (const event of changes(state, next)) report(event);
           state = next;
+          waiting.changed(next);
           asks.answer(next);
           interrupter.changed(next);
         },
         async onJoined(found) {
           state = found;
           goalBefore = found.goal;
+          if (settings.mode === "resume") requireGoal(goalBefore);
           if (settings.session.kind !== "new") await texts.skipOld();
-          report({ type: "started", sessionID: rootID, server: server.url, goal: settings.goal });
+          report({ type: "started", sessionID: rootID, server: server.url, goal: settings.mode !== "prompt" });
+          if (settings.timeoutMs !== undefined) cancelTimeout = clock.after(settings.timeoutMs, () => stop("timeout"));
           await prompting.send(prompt, settings);
         },
       },
@@ -129,12 +141,22 @@ async function work(
     );
     const isThere = outcome.kind !== "stream-closed" && outcome.kind !== "deleted" && outcome.kind !== "not-found";
     const unfinished = isThere && (await texts.sayRest());
-    const facts = { asGoal: settings.goal, stopped, goalBefore, unfinished, lastWords: server.lastWords() };
-    return endingOf(outcome, facts);
+    const { mode } = settings;
+    const facts = { mode, stopped, goalBefore, unfinished, hasSpoken, lastWords: server.lastWords() };
+    const result = endingOf(outcome, facts);
+    const goesOn = outcome.kind !== "deleted" && isLeft(result, outcome.state.goal, facts);
+    return goesOn ? { ...result, toGoOn: commandToGoOn(rootID, settings) } : result;
   } finally {
+    waiting.end();
     cancelTimeout();
     interrupts.first.removeEventListener("abort", onInterrupt);
   }
+}
+
+function requireGoal(goal: Goal | undefined): void {
+  if (goal !== undefined && goal.status !== "complete") return;
+  const why = goal === undefined ? "there is none in the session" : "it is complete";
+  throw new NotStartedError(`The goal cannot be resumed: ${why}. No prompt was sent.`);
 }
 
 /** Answers what the agent asks: nobody else is there. */

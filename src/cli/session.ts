@@ -17,7 +17,7 @@ const NOBODY_TO_ASK = ["question", "plan_enter", "plan_exit"].map((permission) =
  *
  * @throws NotStartedError
  */
-export async function pickSession(client: Client, { session, title }: RunSettings): Promise<string> {
+export async function pickSession(client: Client, { mode, session, title }: RunSettings): Promise<string> {
   switch (session.kind) {
     case "new": {
       // The generated type does not know of the rules.
@@ -30,6 +30,9 @@ export async function pickSession(client: Client, { session, title }: RunSetting
     case "id": {
       const { id } = session;
       const answer = await call("session.get", () => client.session.get({ path: { id } }), STARTS_WITHIN_MS);
+      const parentID = answer.kind === "known" ? text(record(answer.value).parentID) : undefined;
+      if (parentID !== undefined && mode !== "prompt")
+        throw new NotStartedError(`${id} is the session of a task; goals belong to the main one. No prompt was sent.`);
       if (answer.kind === "known") return id;
       throw new NotStartedError(`OpenCode has no session ${id}${because(answer)}. No prompt was sent.`);
     }

@@ -3,7 +3,7 @@ export class SessionTreeArgumentError extends TypeError {
   override readonly name = "SessionTreeArgumentError";
 
   constructor(
-    readonly argument: "client" | "rootID" | "timeoutMs" | "signal" | "onChange",
+    readonly argument: "client" | "rootID" | "timeoutMs" | "signal" | "onChange" | "options",
     expected: string,
     got: unknown,
   ) {
@@ -12,5 +12,11 @@ export class SessionTreeArgumentError extends TypeError {
 }
 
 function shown(value: unknown): string {
+  if (value instanceof UnknownOptions) return `with ${value.names.map((name) => JSON.stringify(name)).join(", ")}`;
   return typeof value === "string" ? JSON.stringify(value) : typeof value === "object" ? "an object" : String(value);
+}
+
+/** Options that there are not: what they were meant to do would be left out in silence. */
+export class UnknownOptions {
+  constructor(readonly names: readonly string[]) {}
 }

@@ -2,6 +2,7 @@ import type { Goal } from "../goals/goal.ts";
 import type { Ask } from "../goals/root.ts";
 import { isGoalkeepers } from "./books.ts";
 import { owedOf, type SessionTreeOwed } from "./owed.ts";
+import { type SessionTreeTask, tasksOf } from "./tasks.ts";
 import { type Activity, sessionsOf, type Tree } from "./tree.ts";
 
 export interface SessionTreeSession {
@@ -18,6 +19,8 @@ export interface SessionTreeState {
   readonly rootIsIdle: boolean;
   /** The root first, then all sessions below it, oldest first; the ended ones, too. */
   readonly sessions: readonly SessionTreeSession[];
+  /** By what is written down about them: those that work, and how the others ended. */
+  readonly tasks: readonly SessionTreeTask[];
   /** What is still to come, and why it is waited for. */
   readonly owed: readonly SessionTreeOwed[];
   /** Open questions and permission requests of all these sessions: each holds up its session until somebody answers. */
@@ -40,6 +43,7 @@ export function stateOf(tree: Tree, now: number, owed = owedOf(tree, now)): Sess
     rootID,
     rootIsIdle: tree.nodes.get(rootID)?.activity === "idle",
     sessions: [...sessions.filter(isRoot), ...sessions.filter((session) => !isRoot(session))],
+    tasks: tasksOf(tree),
     owed,
     asks: tree.asks.filter(({ sessionID }) => ids.has(sessionID)),
     goal: tree.books.find(isGoalkeepers)?.stored.goal,

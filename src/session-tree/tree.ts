@@ -1,5 +1,5 @@
 import type { Ask } from "../goals/root.ts";
-import type { HostEvent, SessionInfo, TurnError } from "../host/port.ts";
+import type { HostEvent, SessionInfo, Told, TurnError } from "../host/port.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { DEEPEST_CHAIN } from "../tasks/session-tree.ts";
 import { type Books, readBooks } from "./books.ts";
@@ -29,6 +29,8 @@ export interface Native {
   /** The newest message of the parent that has sent it off, and the newest that reports its end. */
   readonly calledIn: string;
   readonly toldIn: string;
+  /** What the newest report says. */
+  readonly told: Told | undefined;
 }
 
 /** How the last turn of the root failed, until a newer message comes. */
@@ -107,7 +109,7 @@ export function receive(tree: Tree, event: TreeEvent, now: number): Tree {
     case "session-error":
       return event.sessionID === tree.rootID ? failed(tree, event.error, now) : tree;
     case "user-text":
-      if (event.told !== undefined) return told(tree, event.sessionID, event.messageID, event.told.taskID, now);
+      if (event.told !== undefined) return told(tree, event.sessionID, event.messageID, event.told, now);
       return event.ignored ? tree : asked(tree, event.sessionID, event.messageID, now);
     case "assistant-message":
       return answered(tree, event, now);
@@ -212,10 +214,10 @@ function asked(tree: Tree, sessionID: string, messageID: string, now: number): T
   return { ...next, failure: sessionID === tree.rootID ? undefined : tree.failure, heardAt: now };
 }
 
-function told(tree: Tree, sessionID: string, messageID: string, taskID: string, now: number): Tree {
+function told(tree: Tree, sessionID: string, messageID: string, report: Told, now: number): Tree {
   const next = asked(tree, sessionID, messageID, now);
-  const before = next.natives.get(taskID) ?? { id: taskID, parentID: sessionID, title: "", calledIn: "", toldIn: "" };
-  return messageID <= before.toldIn ? next : withNative(next, { ...before, toldIn: messageID });
+  const before = next.natives.get(report.taskID) ?? newNative(report.taskID, sessionID, "");
+  return messageID <= before.toldIn ? next : withNative(next, { ...before, toldIn: messageID, told: report });
 }
 
 function answered(tree: Tree, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Tree {
@@ -232,7 +234,7 @@ function called(tree: Tree, event: Extract<HostEvent, { type: "tool" }>, now: nu
   const { child, messageID, sessionID, state } = event;
   if (child === undefined || !child.background || state === "error") return tree;
   const { sessionID: id, title } = child;
-  const before = tree.natives.get(id) ?? { id, parentID: sessionID, title, calledIn: "", toldIn: "" };
+  const before = tree.natives.get(id) ?? newNative(id, sessionID, title);
   const native = { ...before, parentID: sessionID, title, calledIn: later(before.calledIn, messageID) };
   return { ...withNative(tree, native), heardAt: now };
 }
@@ -254,6 +256,10 @@ function withNode(tree: Tree, id: string, now: number, change: Partial<Node>): T
 function newNode(id: string, now: number): Node {
   const unknown = { parentID: undefined, title: "", createdAt: now };
   return { id, ...unknown, activity: "idle", since: now, asked: "", answered: "" };
+}
+
+function newNative(id: string, parentID: string, title: string): Native {
+  return { id, parentID, title, calledIn: "", toldIn: "", told: undefined };
 }
 
 function withNative(tree: Tree, native: Native): Tree {

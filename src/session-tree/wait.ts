@@ -1,6 +1,6 @@
 import type { Client } from "../host/opencode.ts";
 import { type Clock, LONGEST_DELAY_MS, systemClock } from "../time/clock.ts";
-import { SessionTreeArgumentError } from "./errors.ts";
+import { SessionTreeArgumentError, UnknownOptions } from "./errors.ts";
 import type { SessionTreeOutcome } from "./outcome.ts";
 import { OpencodeSource } from "./source.ts";
 import type { SessionTreeState } from "./state.ts";
@@ -35,6 +35,7 @@ export async function waitForSessionTree(
   rootID: string,
   options: WaitForSessionTreeOptions = {},
 ): Promise<SessionTreeOutcome> {
+  checkOptions(options);
   const { signal, onChange, timeoutMs } = options;
   check(
     typeof client === "object" && client !== null && "event" in client && "session" in client,
@@ -59,6 +60,19 @@ export function watchSessionTree(
 }
 
 const CLIENT = "a client of OpenCode's SDK";
+
+const OPTIONS: Readonly<Record<keyof WaitForSessionTreeOptions, true>> = {
+  signal: true,
+  onChange: true,
+  timeoutMs: true,
+};
+
+function checkOptions(options: unknown): void {
+  const expected = `an object with ${Object.keys(OPTIONS).join(", ")}, or none,`;
+  check(typeof options === "object" && options !== null, "options", expected, options);
+  const unknown = Object.keys(options as object).filter((name) => !(name in OPTIONS));
+  check(unknown.length === 0, "options", expected, new UnknownOptions(unknown));
+}
 
 function isDuration(value: unknown): boolean {
   return typeof value === "number" && value > 0 && value <= LONGEST_DELAY_MS;

@@ -41,6 +41,7 @@ export {
   type ScriptedUsage,
   type SessionScript,
 } from "./script.ts";
+export { UnknownScriptKeyError } from "./script-keys.ts";
 export {
   type ScriptedModel,
   type ScriptedModelInfo,

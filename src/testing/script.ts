@@ -1,5 +1,6 @@
 import { deferred } from "./deferred.ts";
 import type { ModelRequest } from "./model-request.ts";
+import { checkReply, checkScript } from "./script-keys.ts";
 
 /** One tool call of a reply. */
 export interface ScriptedToolCall {
@@ -138,7 +139,9 @@ export class ScriptReader {
   readonly #script: Script;
   readonly #sessions = new Map<string, { source: ReplySource | undefined; used: number }>();
 
+  /** @throws UnknownScriptKeyError */
   constructor(script: Script) {
+    checkScript(script);
     this.#script = script;
   }
 
@@ -177,5 +180,6 @@ function isList(source: Script): source is readonly (Reply | ReplyFunction)[] {
 }
 
 function asSpec(reply: Reply): ReplySpec {
+  checkReply(reply);
   return typeof reply === "string" ? { text: reply } : reply;
 }

@@ -3,6 +3,7 @@ import { type LiveModelRequest, type ModelRequest, readModelRequest } from "./mo
 import { ObservableLog, type WaitOptions } from "./observable-log.ts";
 import { sendError, sendReply, sleep, unlessAborted } from "./openai-stream.ts";
 import { createGate, type Reply, type ReplySpec, type Script, ScriptReader } from "./script.ts";
+import { checkReply } from "./script-keys.ts";
 
 /** What OpenCode is told about one model. */
 export interface ScriptedModelInfo {
@@ -83,9 +84,11 @@ export interface ScriptedModel {
  *   children: { alpha: { text: "slow", delayMs: 500 }, "*": "quick" },
  * })
  * ```
+ * @throws UnknownScriptKeyError
  */
 export async function startScriptedModel(script: Script, options: ScriptedModelOptions = {}): Promise<ScriptedModel> {
   const reader = new ScriptReader(script);
+  if (options.summary !== undefined) checkReply(options.summary);
   const log = new ObservableLog<LiveModelRequest>(
     "model request",
     (request) => `${request.kind} ${request.sessionID}#${request.step}`,

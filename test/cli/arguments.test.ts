@@ -4,7 +4,7 @@ import { UsageError } from "../../src/cli/errors.ts";
 
 const DEFAULTS = {
   prompt: undefined,
-  goal: false,
+  mode: "prompt",
   format: "text",
   attach: undefined,
   session: { kind: "new" },
@@ -30,12 +30,12 @@ describe("the command line", () => {
     expect(settings("fix", "--goal", "the", "build")).toEqual({
       ...DEFAULTS,
       prompt: "fix the build",
-      goal: true,
+      mode: "goal",
     } as never);
   });
 
   test("what comes after -- is the prompt, whatever it looks like", () => {
-    expect(settings("--", "--goal", "is a flag")).toMatchObject({ prompt: "--goal is a flag", goal: false });
+    expect(settings("--", "--goal", "is a flag")).toMatchObject({ prompt: "--goal is a flag", mode: "prompt" });
   });
 
   test("a model is a provider and the rest, which may have slashes of its own", () => {
@@ -53,6 +53,11 @@ describe("the command line", () => {
     expect(settings("-c", "x")).toMatchObject({ session: { kind: "last" } });
   });
 
+  test("a goal is resumed in a session, without a prompt", () => {
+    expect(settings("-s", "ses_1", "--resume")).toMatchObject({ mode: "resume", prompt: undefined });
+    expect(settings("-c", "--resume")).toMatchObject({ mode: "resume", session: { kind: "last" } });
+  });
+
   test.each([[["--help"]], [["run", "-h"]], [["help"]], [["run", "x", "--help"]]])("%j asks for help", (args) => {
     expect(parseCommand(args)).toEqual({ kind: "help" });
   });
@@ -66,6 +71,13 @@ describe("the command line", () => {
     [["walk", "x"], 'The command is "walk"'],
     [["run", "--gaol", "x"], "Unknown option '--gaol'"],
     [["run", "--timeout"], "--timeout"],
+    [["run", "--timeout", "--auto"], "--timeout has no value; one was expected."],
+    [["run", "-s", "--auto"], "has no value; one was expected."],
+    [["run", "--timeout", "-5", "x"], '--timeout is "-5"; seconds were expected'],
+    [["run", "--resume"], "-s <id> or -c was expected"],
+    [["run", "-c", "--resume", "x"], "the goal goes on as it is"],
+    [["run", "-c", "--resume", "--goal"], "--resume and --goal are both given"],
+    [["run", "-c", "--resume", "--agent", "plan"], "--resume and --agent are both given"],
     [["run", "--timeout", "0", "x"], "more than 0"],
     [["run", "--timeout", "1e9", "x"], "at most"],
     [["run", "--timeout", "", "x"], "seconds were expected"],
@@ -81,5 +93,6 @@ describe("the command line", () => {
   ])("%j is refused with what was expected", (args, said) => {
     expect(() => parseCommand(args)).toThrow(UsageError);
     expect(() => parseCommand(args)).toThrow(said);
+    expect(() => parseCommand(args)).not.toThrow("\n");
   });
 });

@@ -1,17 +1,24 @@
 import { describe, expect, test } from "bun:test";
-import { endingOf, type RunFacts } from "../../src/cli/ending.ts";
+import { endingOf, isLeft, type RunFacts } from "../../src/cli/ending.ts";
 import { EXIT, EXIT_MEANINGS } from "../../src/cli/exit-codes.ts";
 import { HELP } from "../../src/cli/help.ts";
 import type { Goal } from "../../src/goals/goal.ts";
 import type { SessionTreeOutcome } from "../../src/session-tree/outcome.ts";
 import type { SessionTreeState } from "../../src/session-tree/state.ts";
 import { ERROR } from "../session-tree/stories.ts";
-import { aGoal, aGoalThatIs, ROOT } from "../support/builders.ts";
+import { aGoal, aGoalThatIs, ROOT, T0 } from "../support/builders.ts";
 
-const FACTS: RunFacts = { asGoal: false, stopped: undefined, goalBefore: undefined, unfinished: false, lastWords: "" };
+const FACTS: RunFacts = {
+  mode: "prompt",
+  stopped: undefined,
+  goalBefore: undefined,
+  unfinished: false,
+  hasSpoken: true,
+  lastWords: "",
+};
 
 function state(goal?: Goal): SessionTreeState {
-  return { rootID: ROOT, rootIsIdle: true, sessions: [], owed: [], asks: [], goal };
+  return { rootID: ROOT, rootIsIdle: true, sessions: [], tasks: [], owed: [], asks: [], goal };
 }
 
 function settled(goal?: Goal, answered = true): SessionTreeOutcome {
@@ -37,7 +44,7 @@ describe("how a run has ended", () => {
     ["active", EXIT.failed],
   ] as const)("a goal that is %s ends with %i, also when the agent has begun it by itself", (status, expected) => {
     const goal = aGoalThatIs(status);
-    expect(code(settled(goal), { asGoal: true })).toBe(expected);
+    expect(code(settled(goal), { mode: "goal" })).toBe(expected);
     expect(code(settled(goal))).toBe(expected);
   });
 
@@ -52,7 +59,41 @@ describe("how a run has ended", () => {
   });
 
   test("a goal that is not there after --goal is a failure", () => {
-    expect(code(settled(), { asGoal: true })).toBe(EXIT.failed);
+    expect(code(settled(), { mode: "goal" })).toBe(EXIT.failed);
+  });
+
+  test("an empty answer is an answer, and is said to be empty", () => {
+    expect(endingOf(settled(), { ...FACTS, hasSpoken: false })).toMatchObject({
+      exitCode: EXIT.done,
+      message: "the agent answered nothing",
+    });
+  });
+
+  test("a goal that does not go on when it is resumed was not begun, with the reason", () => {
+    const before = aGoalThatIs("paused");
+    expect(endingOf(settled(before), { ...FACTS, mode: "resume", goalBefore: before })).toMatchObject({
+      exitCode: EXIT.notStarted,
+      message: "the goal was not resumed: the goal is paused: you said so",
+    });
+    expect(code(settled(), { mode: "resume", goalBefore: before })).toBe(EXIT.notStarted);
+  });
+
+  test("a goal that was resumed and ends again in the very same way has gone on", () => {
+    const before = aGoalThatIs("limited");
+    const again = { ...before, at: T0 + 1 } as Goal;
+    expect(code(settled(again), { mode: "resume", goalBefore: before })).toBe(EXIT.limited);
+  });
+
+  test("a goal of the run that is not complete can be gone on with; one that was left alone is none of it", () => {
+    const left = (outcome: SessionTreeOutcome, facts: Partial<RunFacts> = {}) =>
+      isLeft(endingOf(outcome, { ...FACTS, ...facts }), outcome.state.goal, { ...FACTS, ...facts });
+    for (const status of ["paused", "blocked", "limited", "active"] as const)
+      expect(left(settled(aGoalThatIs(status)))).toBe(true);
+    expect(left(settled(aGoal()), { stopped: "timeout" })).toBe(true);
+    expect(left(settled(aGoalThatIs("paused")), { stopped: "signal" })).toBe(true);
+    expect(left(settled(aGoalThatIs("complete")))).toBe(false);
+    expect(left(settled(aGoal()), { goalBefore: aGoal() })).toBe(false);
+    expect(left(settled())).toBe(false);
   });
 
   test("a failed turn and an OpenCode that went away are failures with the reason", () => {

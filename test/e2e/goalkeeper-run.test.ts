@@ -177,6 +177,30 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
     ]);
   });
 
+  test("says once of each task that it works, and how it has ended", async () => {
+    const prompt = bare.script("told", {
+      root: [{ toolCalls: [task("spoilt"), task("sound")] }, "I wait.", "One.", "Two."],
+      children: { spoilt: { error: { status: 401, message: "bad key" } }, sound: { text: "ok", delayMs: 1_500 } },
+    });
+    const { code, stderr } = await attached([prompt], { stage: bare }).ended;
+    expect(code).toBe(0);
+    const lines = stderr.split("\n").filter((line) => line.startsWith("goalkeeper: task "));
+    expect(lines.sort()).toEqual([
+      'goalkeeper: task "sound" completed',
+      'goalkeeper: task "sound" works',
+      'goalkeeper: task "spoilt" failed: bad key',
+      'goalkeeper: task "spoilt" works',
+    ]);
+  });
+
+  test("ends quietly, and interrupts the agent, when nobody reads any more", async () => {
+    const prompt = stage.script("unread", ["Nobody reads this."]);
+    const run = attached(["--format", "json", prompt]);
+    run.process.stdout?.destroy();
+    const { code, stderr } = await run.ended;
+    expect([code, stderr]).toEqual([141, ""]);
+  });
+
   test("pursues a goal of three turns to its end", async () => {
     const prompt = stage.script("goal", ["One.", { toolCalls: [BASH("echo two")] }, "Two.", COMPLETE, "Three."]);
     const run = attached(["--goal", "--format", "json", prompt]);
@@ -205,6 +229,17 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
     const prompt = stage.script("limited", ["One.", ...turn("two"), ...turn("three"), "That is where I am."]);
     const { code, stdout } = await attached(["--goal", prompt]).ended;
     expect([code, stdout]).toEqual([4, "One.\ntwo\nthree\nThat is where I am.\n"]);
+  });
+
+  test("goes on with a goal by the command that it has printed, and exits 2 when there is nothing to go on with", async () => {
+    const prompt = stage.script("resumed", [BLOCKED, "I cannot.", COMPLETE, "Now I could."]);
+    const { code, stderr } = await attached(["--goal", prompt]).ended;
+    expect(code).toBe(3);
+    const [, toGoOn = ""] = /to go on: goalkeeper (run .+)\n/.exec(stderr) ?? [];
+    const resumed = await stage.start(toGoOn.split(" ")).ended;
+    expect([resumed.code, resumed.stdout]).toEqual([0, "Now I could.\n"]);
+    const again = await stage.start(toGoOn.split(" ")).ended;
+    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining("it is complete. No prompt was sent.")]);
   });
 
   test.each([
@@ -275,6 +310,8 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
       ["--session", "ses_000000000000aaaaaaaaaaaaaa", "x"],
       "has no session ses_000000000000aaaaaaaaaaaaaa",
     ],
+    ["no such agent", ["--agent", "nobody", "x"], 'no agent "nobody"; there are: build, plan'],
+    ["no such model", ["--model", "scripted/nobody", "x"], 'no model "scripted/nobody"; there are: scripted/model.'],
   ])("exits 2 with %s", async (_what, args, said) => {
     const { code, stdout, stderr } = await attached(args, { stage: bare }).ended;
     expect([code, stdout]).toEqual([2, ""]);
@@ -287,6 +324,7 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
     ["an unknown option", ["--gaol", "x"], "Unknown option '--gaol'"],
     ["a model without a provider", ["--model", "gpt", "x"], "provider/model was expected"],
     ["a time-out that is none", ["--timeout", "soon", "x"], "seconds were expected"],
+    ["a word of the command for a goal", ["--goal", "stop"], 'The objective is "stop"'],
     ["an unknown format", ["--format", "xml", "x"], "text or json was expected"],
     ["a directory that does not exist", ["--dir", "/nowhere/at/all", "x"], "which does not exist"],
   ])("exits 2 with %s, and says what was expected", async (_what, args, said) => {

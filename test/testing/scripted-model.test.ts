@@ -7,6 +7,7 @@ import {
   type ScriptedModel,
   type ScriptedModelOptions,
   startScriptedModel,
+  UnknownScriptKeyError,
 } from "../../src/testing/index.ts";
 
 let model: ScriptedModel;
@@ -81,6 +82,28 @@ test("a session that the script does not name fails and says which", async () =>
     'child session c, whose first prompt is "alpha"',
   );
   expect(model.failures[0]?.error).toBeInstanceOf(NoScriptForSessionError);
+});
+
+test.each([
+  [{ status: 401 }, '"status" in a reply'],
+  [["good", { fail: 401 }], '"fail" in a reply'],
+  [{ root: { txt: "hi" } }, '"txt" in a reply'],
+  [{ root: "hi", childs: {} }, '"childs" in the script'],
+  [{ children: { alpha: [{ error: { code: 401, message: "no" } }] } }, '"code" in an error'],
+  [{ toolCalls: [{ name: "bash", arguments: {} }] }, '"arguments" in a tool call'],
+  [{ usage: { tokens: 1 } }, '"tokens" in a usage'],
+])("a script with a key that there is not is refused, with the known ones (%#)", async (script, said) => {
+  const refused = startScriptedModel(script as Script);
+  await expect(refused).rejects.toBeInstanceOf(UnknownScriptKeyError);
+  await expect(refused).rejects.toThrow(`The script has the key ${said}; there are: `);
+  await start("for afterEach");
+});
+
+test("what a function of the script answers is checked when it does, also when that is a promise", async () => {
+  await start([async () => ({ text: "good" }), (async () => ({ status: 401 })) as never]);
+  expect(await ask()).toBe("good");
+  expect(await ask()).toContain('scripted model: The script has the key "status" in a reply; there are: text, ');
+  expect(model.failures[0]?.error).toBeInstanceOf(UnknownScriptKeyError);
 });
 
 test("titles and summaries are answered without the script", async () => {
