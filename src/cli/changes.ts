@@ -5,8 +5,16 @@ import type { RunEvent } from "./events.ts";
 
 type EndedTask = Exclude<SessionTreeTask, { status: "working" }>;
 
-/** What has changed from one state of the tree to the next, one event each. Pure. */
-export function changes(before: SessionTreeState | undefined, after: SessionTreeState): readonly RunEvent[] {
+/**
+ * What has changed from one state of the tree to the next, one event each. Pure.
+ *
+ * @param isNew the session was made for this run: all that is in it is news
+ */
+export function changes(
+  before: SessionTreeState | undefined,
+  after: SessionTreeState,
+  isNew = false,
+): readonly RunEvent[] {
   const events: RunEvent[] = [];
   const known = new Map(before?.sessions.map((session) => [session.id, session]));
   for (const session of after.sessions) {
@@ -17,7 +25,7 @@ export function changes(before: SessionTreeState | undefined, after: SessionTree
   }
   for (const session of known.values()) events.push(sessionEvent(session, "deleted"));
   for (const task of after.tasks)
-    if (before !== undefined && hasEnded(before, task)) events.push({ type: "task", ...task });
+    if (before !== undefined && hasEnded(before, task, isNew)) events.push({ type: "task", ...task });
   const { goal } = after;
   // A goal of an earlier run is no news either.
   if (goal !== undefined && before !== undefined && isNews(before.goal, goal)) events.push(goalEvent(goal));
@@ -63,12 +71,12 @@ function endedAt(goal: Goal): number | undefined {
  * A task that nobody has seen at work is news only where its session was known: the transcript of an old session is read
  * when the run has begun already, and what it tells of is long over.
  */
-function hasEnded(before: SessionTreeState, task: SessionTreeTask): task is EndedTask {
+function hasEnded(before: SessionTreeState, task: SessionTreeTask, isNew: boolean): task is EndedTask {
   if (task.status === "working") return false;
   const isIt = (one: { readonly sessionID: string }) => one.sessionID === task.sessionID;
   const earlier = before.tasks.find(isIt);
   return earlier === undefined
-    ? before.sessions.some(({ id }) => id === task.sessionID)
+    ? isNew || before.sessions.some(({ id }) => id === task.sessionID)
     : earlier.status !== task.status;
 }
 

@@ -121,7 +121,7 @@ async function work(
           texts.event(event);
         },
         onChange(next) {
-          for (const event of changes(state, next)) report(event);
+          for (const event of changes(state, next, settings.session.kind === "new")) report(event);
           state = next;
           waiting.changed(next);
           asks.answer(next);

@@ -90,8 +90,12 @@ describe("what a run reports of a tree", () => {
     expect(lines(resumed, [reports("msg_5")])).toEqual([`task "look at the tests" completed`]);
   });
 
-  test("what the transcript of an old session tells of its tasks is no news", () => {
-    expect(reported(rested, [sendsOff("msg_0"), reports("msg_1"), session(CHILD, ROOT)])).toEqual([]);
+  test("what the transcript of an old session tells of its tasks is no news; that of a new one is", () => {
+    const read = [sendsOff("msg_0"), reports("msg_1"), session(CHILD, ROOT)];
+    expect(reported(rested, read)).toEqual([]);
+    expect(changes(stateOf(rested, T0), stateOf(story(read, rested), T0), true)).toMatchObject([
+      { type: "task", sessionID: CHILD, status: "completed" },
+    ]);
   });
 });
 

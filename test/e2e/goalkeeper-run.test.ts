@@ -180,7 +180,10 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
   test("says once of each task that it works, and how it has ended", async () => {
     const prompt = bare.script("told", {
       root: [{ toolCalls: [task("spoilt"), task("sound")] }, "I wait.", "One.", "Two."],
-      children: { spoilt: { error: { status: 401, message: "bad key" } }, sound: { text: "ok", delayMs: 1_500 } },
+      children: {
+        spoilt: { error: { status: 401, message: "bad key" }, delayMs: 1_500 },
+        sound: { text: "ok", delayMs: 2_500 },
+      },
     });
     const { code, stderr } = await attached([prompt], { stage: bare }).ended;
     expect(code).toBe(0);

@@ -273,7 +273,8 @@ describe("at the end of the last step of an opencode run", () => {
 
 describe("in a held turn of an opencode run", () => {
   const wait = { until: NOW + SECOND, overdueTold: false };
-  const held = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "held", since: T0, readID: "msg_1" }, wait, ...more });
+  const held = (more: Partial<Root> = {}) =>
+    aRoot({ activity: { kind: "held", since: T0, readID: "msg_1" }, wait, ...more });
   const asking = { askID: "que_1", sessionID: "ses_asking", kind: "question", about: "Which?" } as const;
 
   test("outcomes are told although the root is asked, spoken to, or its goal backs off", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { stub } from "../../src/keeper/stored-root.ts";
 import { judge } from "../../src/session-tree/outcome.ts";
 import {
   ANSWER_BEGINS_WITHIN_MS,
@@ -16,6 +17,7 @@ import {
   aGoalThatIs,
   anEndedTask,
   aQueuedTask,
+  aTask,
   CHILD,
   delivered,
   hostTells,
@@ -323,5 +325,34 @@ describe("what OpenCode answers about activity", () => {
 
   test("of a root that nobody has heard of before it says that it works", () => {
     expect(verdict(asSeen(newTree(ROOT, T0), new Map([[ROOT, "busy"]]), new Set(), T0))).toBe("works");
+  });
+});
+
+describe("the tasks of a state", () => {
+  const tasks = (...events: readonly TreeEvent[]) => stateOf(story(events, story(RESTED)), T0).tasks;
+  const WHO = { sessionID: CHILD, title: "look at the tests" };
+
+  test("are those of the books and those of OpenCode's own, each once, with how they ended", () => {
+    const other = stub(anEndedTask({ id: "ses_other", title: "other" }));
+    const kept = session(ROOT, undefined, books({ tasks: [other] }));
+    expect(tasks(sendsOff("msg_2"), sendsOff("msg_2", "ses_other"), reports("msg_3", "ses_other"), kept)).toEqual([
+      { sessionID: "ses_other", title: "other", status: "completed" },
+      { ...WHO, status: "working" },
+    ]);
+  });
+
+  test("are told by the books rather than by OpenCode's report, which comes earlier", () => {
+    const kept = session(ROOT, undefined, books({ tasks: [stub(aTask())] }));
+    expect(tasks(sendsOff("msg_2"), reports("msg_3"), kept)).toEqual([{ ...WHO, status: "working" }]);
+  });
+
+  test("work again once they are sent off again", () => {
+    const again = [sendsOff("msg_2"), reports("msg_3"), sendsOff("msg_4")];
+    expect(tasks(...again)).toEqual([{ ...WHO, status: "working" }]);
+    expect(tasks(...again, reports("msg_5"))).toEqual([{ ...WHO, status: "completed" }]);
+  });
+
+  test("of others, which were not sent off below the root, are none of them", () => {
+    expect(tasks(sendsOff("msg_2", CHILD, "ses_elsewhere"))).toEqual([]);
   });
 });
