@@ -28,7 +28,7 @@ const suites = {
   e2e: {
     holds: (file) => ["e2e", "testing"].includes(folderOf(file)),
     limit: 30 * MINUTE,
-    timeout: 60_000,
+    timeout: 120_000,
     lanes: 2,
     // More sessions at once than this only wait for each other in one OpenCode on two cores.
     atOnce: 4,

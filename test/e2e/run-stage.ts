@@ -51,7 +51,7 @@ export async function openRun(script: Script, stage: RunStageOptions = {}): Prom
     opencode,
     model,
     requests,
-    run: (...args) => opencode.run(["run", ...args], { timeoutMs: 60_000 }),
+    run: (...args) => opencode.run(["run", ...args], { timeoutMs: 110_000 }),
     lastRead: () => JSON.stringify(requests().at(-1)?.messages.at(-1) ?? ""),
     trace() {
       const directory = join(opencode.root, "state", "opencode-goalkeeper", "traces");

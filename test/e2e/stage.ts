@@ -131,7 +131,7 @@ function createPlay(id: string, stage: Stage): Play {
     framed: async (kind) =>
       (await play.prompts()).filter((text) => text.includes(`<goalkeeper kind="${kind}" id="msg_`)),
     requests: () => stage.model.requests.filter((request) => request.kind === "turn" && request.sessionID === id),
-    async until(what, isTrue, timeoutMs = 20_000) {
+    async until(what, isTrue, timeoutMs = 40_000) {
       const deadline = Date.now() + timeoutMs;
       while (!(await isTrue())) {
         if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms\n${await report(play, stage)}`);
