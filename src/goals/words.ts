@@ -168,7 +168,7 @@ function waitWords(reason: WaitReason): string {
     case "task-live":
       return `the task "${reason.title}" is ${reason.status}`;
     case "outcome-untold":
-      return `OpenCode is about to report the task "${reason.title}"`;
+      return `how the task "${reason.title}" ended is about to be told`;
     case "outcome-unanswered":
       return `the agent has not answered the task "${reason.title}" yet`;
     case "ask-open":

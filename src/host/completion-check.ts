@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { CompletionCheck } from "../options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 
@@ -29,7 +29,7 @@ export function runCompletionCheck(
     const child = spawn(program, args, { cwd: directory, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     const end = (why: string) => {
       ended ||= why;
-      killGroup(child.pid);
+      killGroup(child);
     };
     const cancel = clock.after(timeout_seconds * 1_000, () => end(`did not end within ${timeout_seconds} s`));
     const abort = () => end("was aborted");
@@ -46,6 +46,8 @@ export function runCompletionCheck(
       signal?.removeEventListener("abort", abort);
       resolve(how === undefined ? { kind: "passed" } : { kind: "failed", how, output: output.trim() });
     };
+    // Something that has left the group may hold its output open, and is not waited for.
+    child.once("exit", () => ended !== "" && done(ended));
     child.once("error", (error) => done(`could not be started: ${error.message}`));
     child.once("close", (code, killedBy) => {
       if (ended !== "") return done(ended);
@@ -55,11 +57,11 @@ export function runCompletionCheck(
   });
 }
 
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
+function killGroup(child: ChildProcess): void {
   try {
-    process.kill(-pid, "SIGKILL");
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It has ended meanwhile.
+    // It has ended meanwhile, or there are no groups, as on Windows.
+    child.kill("SIGKILL");
   }
 }

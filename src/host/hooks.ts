@@ -168,7 +168,7 @@ function ownCommands(deps: HookDependencies): readonly OwnCommand[] {
   const { command: name, max_task_block_seconds, tools: families } = deps.options;
   const goal: OwnCommand = {
     name,
-    description: `Pursue a goal until it is met: /${name} <objective> | status | pause | resume | clear`,
+    description: `Pursue a goal until it is met: /${name} <objective> | status | why | list | edit | pause | resume | clear`,
     hint: '; set the option "command"',
     run: (sessionID, args) => executeGoalCommand(sessionID, args, { ...deps, hasCeiling: max_task_block_seconds > 0 }),
   };

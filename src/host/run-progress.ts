@@ -22,6 +22,7 @@ export interface RunProgressDependencies {
 }
 
 const TITLE_LENGTH = 60;
+const REASON_LENGTH = 120;
 
 /**
  * What a person who waits for `opencode run` sees: one line per change, on stderr, where OpenCode shows what it does
@@ -119,8 +120,12 @@ export class RunProgress {
     if (after === undefined || !isEnded(after) || before === undefined || event === "restored") return;
     if (isEnded(before) || after.origin === "foreground") return;
     const { id, title, status } = after;
-    const said = `${excerpt(title, TITLE_LENGTH)}: ${status} after ${duration(after.endedAt - after.run.startedAt)}`;
-    this.say(rootID, "task", said, { task: { id, title, status, ...why(after) } });
+    const { reason } = why(after);
+    // When one was lost is not known: what is known is when that was noticed.
+    const time = status === "lost" ? "" : ` after ${duration(after.endedAt - after.run.startedAt)}`;
+    const because = reason === undefined ? "" : `: ${excerpt(reason, REASON_LENGTH)}`;
+    const said = `${excerpt(title, TITLE_LENGTH)}: ${status}${time}${because}`;
+    this.say(rootID, "task", said, { task: { id, title, status, ...(reason === undefined ? {} : { reason }) } });
   }
 
   private outbox({ rootID, state, message }: Extract<Observation, { type: "outbox" }>): void {

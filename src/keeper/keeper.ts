@@ -1,4 +1,3 @@
-import { counts } from "../delivery/notice.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
@@ -8,6 +7,7 @@ import { BackgroundTaskManager, type TaskChange } from "../tasks/background-task
 import { isEnded, isLive, isUntold, SILENCE_MS, type Task } from "../tasks/task.ts";
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
+import { announcement } from "./announcement.ts";
 import { handOver } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
 import type { Effect, Input, Observation } from "./messages.ts";
@@ -387,32 +387,9 @@ export class Keeper {
       root?.markDirty(hasJustStarted(change) ? UNHURRIED_MS : 0);
     if (change.after !== undefined && isEnded(change.after)) this.roots.get(rootID)?.sessionEnded(record.id);
     const isNews = change.event !== "restored" && change.before?.status !== change.after?.status;
-    if (isNews && change.after !== undefined) this.announce(change.after, change.event);
-  }
-
-  /** A person sees what went wrong, and that the last one of what was launched has ended. */
-  private announce({ rootID, status, origin, title }: Task, event: TaskChange["event"]): void {
-    if (status === "completed" && origin === "launched") return this.announceLast(rootID);
-    const isFailed = status === "failed" && (origin === "launched" || origin === "background");
-    // Nobody has asked for that: it went silent.
-    const isStale = status === "cancelled" && event === "clock";
-    if (status !== "lost" && !isFailed && !isStale) return;
-    const variant = isFailed ? "error" : "warning";
-    this.perform({
-      type: "toast",
-      rootID,
-      variant,
-      message: `Background task ${isStale ? "silent, cancelled" : status}: ${title}`,
-    });
-  }
-
-  private announceLast(rootID: string): void {
-    const launched = this.manager.of(rootID).filter((task) => task.origin === "launched");
-    if (launched.some(isLive)) return;
-    const ended = launched.filter(isUntold);
-    const numbers = counts(ended);
-    if (numbers === "") return;
-    this.perform({ type: "toast", rootID, variant: "info", message: `Background tasks ended: ${numbers}.` });
+    if (!isNews || change.after === undefined) return;
+    const toast = announcement(change.after, change.event, this.manager.of(rootID));
+    if (toast !== undefined) this.perform({ type: "toast", rootID, ...toast });
   }
 
   /** After each input: ask the gate for every root that it touched. */
@@ -466,11 +443,11 @@ function sessionOf(event: HostEvent): string {
   return event.type === "session-seen" ? event.session.id : event.sessionID;
 }
 
-/** A root that works has a voice and an activity worth knowing, before anybody sets a goal in it. */
 function isWorking({ activity }: Root): boolean {
   return activity.kind === "busy" || activity.kind === "ending";
 }
 
+/** A root that works has a voice and an activity worth knowing, before anybody sets a goal in it. */
 function opensRoot(event: HostEvent): boolean {
   return event.type === "user-message" || event.type === "session-busy";
 }

@@ -37,7 +37,6 @@ export class RootGoal {
   private goal: Goal | undefined;
   private memo: Memo | undefined;
   private log: readonly Decided[] = [];
-  private lastDecision: Decision | undefined;
   /** The last message of each session whose tokens are counted: OpenCode publishes messages again. */
   private readonly counted = new Map<string, string>();
   /** What a message must sort behind to be counted: earlier ones are counted already, or are not the goal's. */
@@ -107,9 +106,8 @@ export class RootGoal {
 
   /** Remembers what was decided, when it is not what was decided before. */
   decided(decision: Decision): void {
-    if (this.lastDecision !== undefined && isSameDecision(decision, this.lastDecision)) return;
-    this.lastDecision = decision;
-    if (this.goal === undefined) return;
+    const last = this.log.at(-1)?.decision;
+    if (this.goal === undefined || (last !== undefined && isSameDecision(decision, last))) return;
     this.log = [...this.log.slice(1 - LONGEST_LOG), { at: this.context.now(), decision }];
     this.context.observe({ type: "decision", rootID: this.context.rootID, decision });
   }

@@ -404,7 +404,6 @@ export class RootKeeper {
       goalDeadline(this.goal, this.now),
       this.messages.deadline,
       decisionDeadline(decision),
-      this.runTurn?.deadline ?? Number.POSITIVE_INFINITY,
       this.storage.deadline,
     );
   }

@@ -29,13 +29,6 @@ export class RunTurn {
 
   constructor(private readonly context: RunTurnContext) {}
 
-  /** The earliest moment at which the hold ends by itself. */
-  get deadline(): number {
-    const { activity, wait } = this.context.session.state;
-    const isBefore = activity.kind === "held" && wait !== undefined && wait.until > this.context.now();
-    return isBefore ? wait.until : Number.POSITIVE_INFINITY;
-  }
-
   /** Tasks for which a turn that has ended without a text, and so cannot be held, is to be kept going. */
   get waitsFor(): readonly Task[] {
     const { run, session, tasks, addressed, canTell, now } = this.context;

@@ -182,10 +182,27 @@ describe.concurrent("opencode run with background tasks", () => {
       { event: "waiting", tasks: [{ title: "alpha", status: "running" }], until: expect.any(Number) },
       { event: "task", task: { title: "alpha", status: "completed" } },
     ]);
+    // OpenCode shows a text when its step is complete, which is after the wait.
+    const order = events(result).flatMap(({ type, event }) => (type === "text" ? ["text"] : (event ?? [])));
+    expect(order).toEqual(["waiting", "task", "text", "text"]);
     const texts = events(result).flatMap(({ type, part }) =>
       type === "text" ? [(part as { text: string }).text] : [],
     );
     expect(texts).toEqual(["I wait.", "It found nothing."]);
+  });
+
+  test("a permission that is rejected in the main session ends the turn whatever is waited for, and that is said", async () => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [launch("alpha")] }, { toolCalls: [{ name: "bash", args: ASKS }] }, "never said"],
+        children: { alpha: { text: "too late", delayMs: 30_000 } },
+      },
+      { config: { permission: { "*": "allow", bash: "ask" } } },
+    );
+    const result = await stage.run("look at it");
+    expect(result).toMatchObject({ exitCode: 0, stdout: "" });
+    expect(stage.requests()).toHaveLength(2);
+    expect(said(result).at(-1)).toBe('goalkeeper: 1 background task ends with OpenCode: "alpha"');
   });
 
   test("a prompt without tasks is not held, not written to and not commented on", async () => {
@@ -304,6 +321,15 @@ describe.concurrent("opencode run with a goal", () => {
     expect(storedRoot(stage)?.goal).toMatchObject({ status: "limited", wrapUp: "sent", turns: 2 });
   });
 
+  test("an error that only the user can mend ends the run with OpenCode's exit code, and pauses the goal", async () => {
+    await using stage = await openRun({ root: { error: { status: 401, message: "no such key" } } });
+    const result = await stage.run("--command", "goal", "fix it");
+    expect(result.exitCode).toBe(1);
+    expect(said(result).at(-1)).toContain("the goal is paused: APIError: no such key (");
+    expect(storedRoot(stage)?.goal).toMatchObject({ status: "paused", by: "error" });
+    expect(stage.requests()).toHaveLength(1);
+  });
+
   test("status, pause and clear print their answer and exit with 0, without a model request", async () => {
     await using stage = await openRun({ root: ["One.", { text: "Stuck.", toolCalls: [BLOCKED] }, "I cannot."] });
     await stage.run("--command", "goal", "fix it");
@@ -375,6 +401,7 @@ describe.concurrent("opencode run with a goal", () => {
   });
 });
 
+const ASKS = { command: "echo asked", description: "asks" };
 const BASH = { name: "bash", args: { command: "echo hi", description: "says hi" } };
 const BLOCKED = { name: "update_goal", args: { status: "blocked", blocker: "no key" } };
 

@@ -30,7 +30,7 @@ const WAITS: readonly [WaitReason, string][] = [
   ],
   [
     { why: "outcome-untold", ...TASK, ...UNTIL },
-    'OpenCode is about to report the task "look at the tests" (at most 1m 15s more)',
+    'how the task "look at the tests" ended is about to be told (at most 1m 15s more)',
   ],
   [
     { why: "outcome-unanswered", ...TASK, ...UNTIL },

@@ -66,6 +66,16 @@ describe.concurrent("the completion check", () => {
       expect(isAlive(pid)).toBe(false);
     }));
 
+  test("does not wait for something that has left its group, and holds its output open", () =>
+    inPlace(async (place) => {
+      const script = "setsid sh -c 'echo $$ > pid; exec sleep 30' & sleep 30";
+      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 0.5 }, place);
+      expect(result).toMatchObject({ how: "did not end within 0.5 s" });
+      const pid = Number(readFileSync(join(place, "pid"), "utf8"));
+      expect(isAlive(pid)).toBe(true);
+      process.kill(pid, "SIGKILL");
+    }));
+
   test("ends when the user aborts the turn, also when that was before it began", () =>
     inPlace(async (place) => {
       const abort = new AbortController();

@@ -5,7 +5,7 @@ import type { HoldReason } from "../../src/goals/run-hold.ts";
 import type { RunMode } from "../../src/host/run-mode.ts";
 import { RunProgress } from "../../src/host/run-progress.ts";
 import type { Observation } from "../../src/keeper/messages.ts";
-import type { Task, TerminalStatus } from "../../src/tasks/task.ts";
+import type { Outcome, Task, TerminalStatus } from "../../src/tasks/task.ts";
 import {
   aGoal,
   aGoalThatIs,
@@ -184,12 +184,17 @@ describe("that nothing is waited for any more", () => {
 });
 
 describe("the end of a task", () => {
-  const ended = (status: TerminalStatus) =>
-    anEndedTask({ status, endedAt: T0 + 90 * SECOND, outcome: { error: { name: "APIError", message: "401" } } });
+  const ended = (status: TerminalStatus, outcome: Outcome = {}) =>
+    anEndedTask({ status, endedAt: T0 + 90 * SECOND, outcome });
 
-  test.each(["completed", "failed", "cancelled", "lost"] as const)("is said with its time: %s", (status) => {
-    terminal.observe(task(aTask(), ended(status)));
-    expect(terminal.said).toEqual([`look at the tests: ${status} after 1m 30s`]);
+  test.each([
+    ["completed", {}, "completed after 1m 30s"],
+    ["failed", { error: { name: "APIError", message: "bad\nkey" } }, "failed after 1m 30s: bad key"],
+    ["cancelled", { reason: "the user cancelled it" }, "cancelled after 1m 30s: the user cancelled it"],
+    ["lost", { reason: "OpenCode ended" }, "lost: OpenCode ended"],
+  ] as const)("is said with its time, where that is known, and its reason: %s", (status, outcome, said) => {
+    terminal.observe(task(aTask(), ended(status, outcome)));
+    expect(terminal.said).toEqual([`look at the tests: ${said}`]);
   });
 
   test("is said once, whatever becomes of its outcome", () => {

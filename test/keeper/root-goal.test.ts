@@ -145,5 +145,8 @@ describe("the log of decisions", () => {
     pursuit.decided(decide());
     pursuit.event({ ...SET, id: "msg_3" });
     expect(pursuit.decisions).toEqual([]);
+    // Its first decision is its own, also when it is the same as the last one of the goal before.
+    pursuit.decided(decide());
+    expect(pursuit.decisions).toMatchObject([{ decision: { kind: "continue" } }]);
   });
 });

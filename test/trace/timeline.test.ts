@@ -223,7 +223,7 @@ test("a turn that is held says what for, and why it goes on; that nothing is owe
   ).toEqual([
     "1 main: is held: 2 tasks are still open (1 running, 1 queued): “a”, “b” (at most 1m 0s)",
     "2 main: is held: 1 task is still running: “a” (at most 59s)",
-    '3 main: is held: OpenCode is about to report the task "tests" (at most 1m 0s more)',
+    '3 main: is held: how the task "tests" ended is about to be told (at most 1m 0s more)',
     "4 main: goes on: a task has not completed, and the agent is told",
     "5 main: goes on: the goal goes on beside the tasks that still work",
     "6 main: goes on: nobody waits any longer for the tasks that still work",

@@ -1,0 +1,33 @@
+import { counts } from "../delivery/notice.ts";
+import type { TaskChange } from "../tasks/background-task-manager.ts";
+import { isLive, isUntold, type Task } from "../tasks/task.ts";
+import type { Effect } from "./messages.ts";
+
+export type Announcement = Pick<Extract<Effect, { type: "toast" }>, "variant" | "message">;
+
+/**
+ * What a person is shown when the status of a task has changed: what went wrong, and that the last one of what was
+ * launched has ended.
+ *
+ * @param all every task of the root, this one as it is now
+ */
+export function announcement(
+  { status, origin, title }: Task,
+  event: TaskChange["event"],
+  all: readonly Task[],
+): Announcement | undefined {
+  if (status === "completed" && origin === "launched") return lastOne(all);
+  const isFailed = status === "failed" && (origin === "launched" || origin === "background");
+  // Nobody has asked for that: it went silent.
+  const isStale = status === "cancelled" && event === "clock";
+  if (status !== "lost" && !isFailed && !isStale) return undefined;
+  const message = `Background task ${isStale ? "silent, cancelled" : status}: ${title}`;
+  return { variant: isFailed ? "error" : "warning", message };
+}
+
+function lastOne(all: readonly Task[]): Announcement | undefined {
+  const launched = all.filter((task) => task.origin === "launched");
+  if (launched.some(isLive)) return undefined;
+  const numbers = counts(launched.filter(isUntold));
+  return numbers === "" ? undefined : { variant: "info", message: `Background tasks ended: ${numbers}.` };
+}

@@ -1,0 +1,38 @@
+import { describe, expect, test } from "bun:test";
+import { announcement } from "../../src/keeper/announcement.ts";
+import { anEndedTask, aTask, delivered, OURS } from "../support/builders.ts";
+
+const launched = { origin: "launched", delivery: OURS } as const;
+
+describe("a person is shown", () => {
+  test.each([
+    ["failed", "launched", "error"],
+    ["failed", "background", "error"],
+    ["lost", "adopted", "warning"],
+  ] as const)("that a task is %s, when it was %s", (status, origin, variant) => {
+    const message = `Background task ${status}: look at the tests`;
+    expect(announcement(anEndedTask({ status, origin }), "looked", [])).toEqual({ variant, message });
+  });
+
+  test("that one went silent, which nobody has asked for", () => {
+    const message = "Background task silent, cancelled: look at the tests";
+    const task = anEndedTask({ status: "cancelled", origin: "launched" });
+    expect(announcement(task, "clock", [])).toEqual({ variant: "warning", message });
+    expect(announcement(task, "cancel", [])).toBeUndefined();
+  });
+
+  test("that the last of what was launched has ended, with what nobody was told yet", () => {
+    const last = anEndedTask({ ...launched, id: "ses_2" });
+    const all = [anEndedTask(launched), last];
+    const message = "Background tasks ended: 2 completed.";
+    expect(announcement(last, "looked", all)).toEqual({ variant: "info", message });
+    expect(announcement(last, "looked", [...all, aTask({ id: "ses_3", origin: "launched" })])).toBeUndefined();
+    const told = { ...launched, delivery: delivered() };
+    expect(announcement(anEndedTask(told), "looked", [anEndedTask(told)])).toBeUndefined();
+  });
+
+  test("nothing of what OpenCode shows itself: a foreground task, or the success of one of its own", () => {
+    expect(announcement(anEndedTask({ status: "failed", origin: "foreground" }), "tool", [])).toBeUndefined();
+    expect(announcement(anEndedTask({ origin: "background" }), "told", [])).toBeUndefined();
+  });
+});
