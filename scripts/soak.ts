@@ -1,6 +1,6 @@
 // npm run soak -- [times] [--loaded] [part of a scenario's name]
 //
-// Repeats the end-to-end tests of `opencode run`, each `times` times (20), two at a time, and prints how often each has
+// Repeats the end-to-end tests of `opencode run` and `goalkeeper run`, each `times` times (20), two at a time, and prints how often each has
 // passed and how long it took. Several parts are parted by |. With --loaded as often again, while a busy process works on
 // every core.
 import { type ChildProcess, spawn } from "node:child_process";
@@ -19,7 +19,7 @@ const AT_ONCE = 2;
 const SCENARIO_TIMEOUT_MS = 180_000;
 
 const { times, loaded, part } = readArguments();
-const files = readdirSync(E2E).filter((name) => /^run.*\.test\.ts$/.test(name));
+const files = readdirSync(E2E).filter((name) => /^(goalkeeper-)?run.*\.test\.ts$/.test(name));
 const scratch = mkdtempSync(join(tmpdir(), "goalkeeper-soak-"));
 /** Processes of ours that live. */
 const owned = new Set<ChildProcess>();
