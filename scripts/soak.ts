@@ -1,8 +1,8 @@
 // npm run soak -- [times] [--loaded] [part of a scenario's name]
 //
-// Repeats the end-to-end tests of `opencode run` and `goalkeeper run`, each `times` times (20), two at a time, and prints how often each has
-// passed and how long it took. Several parts are parted by |. With --loaded as often again, while a busy process works on
-// every core.
+// Repeats the end-to-end tests of `opencode run` and `goalkeeper run`, each `times` times (20), two at a time, and prints
+// how often each has passed and how long it took. Several parts are parted by |. With --loaded as often again, while a busy
+// process works on every core.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";

@@ -1,5 +1,6 @@
+import type { TaskRun } from "../host/port.ts";
 import { type EndedTask, KEPT_TEXT_LENGTH, type LiveTask, type TerminalStatus } from "../tasks/task.ts";
-import { escapeText, excerpt, tail } from "./frame.ts";
+import { escapeText, excerpt, readFrame, tail } from "./frame.ts";
 
 /** What a notice carries of one task's output; the whole is in the child session. */
 const OUTPUT_LENGTH = 4_000;
@@ -70,6 +71,15 @@ export function reminderNotice(tasks: readonly EndedTask[]): string {
   if (tasks.length === 0) return "";
   const lines = tasks.map((task) => `- ${name(task)}: ${task.status}, reported above`);
   return ["These background tasks were reported and not answered yet:", ...lines].join("\n");
+}
+
+/** A lost task as {@link outcomeNotice} names it. */
+const LOST_LINE = /^- ".*?" \((ses_[0-9A-Za-z]+)\)(?: \(run (\d+)\))?(?: \(unstable[^)]*\))?: LOST\b/gm;
+
+/** The lost tasks that a message tells, whichever manager has sent it: several may keep books on one task. */
+export function readLost(text: string): readonly TaskRun[] {
+  if (readFrame(text) === undefined) return [];
+  return [...text.matchAll(LOST_LINE)].map(([, taskID = "", run = "1"]) => ({ taskID, run: Number(run) }));
 }
 
 /** "2 completed, 1 failed" */

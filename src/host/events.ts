@@ -1,3 +1,4 @@
+import { readLost } from "../delivery/notice.ts";
 import type { HostEvent } from "./port.ts";
 import { readProviderError } from "./provider-error.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
@@ -94,14 +95,17 @@ export class EventTranslator {
     const body = text(part.text) ?? "";
     const synthetic = part.synthetic === true;
     const told = synthetic ? readTold(body) : undefined;
+    const ignored = part.ignored === true;
+    const lost = ignored ? [] : readLost(body);
     this.sink.event({
       type: "user-text",
       sessionID,
       messageID,
       text: body,
       synthetic,
-      ignored: part.ignored === true,
+      ignored,
       ...(told === undefined ? {} : { told }),
+      ...(lost.length === 0 ? {} : { lost }),
     });
   }
 

@@ -50,6 +50,12 @@ export interface Told {
   readonly text: string;
 }
 
+/** One run of a task. */
+export interface TaskRun {
+  readonly taskID: string;
+  readonly run: number;
+}
+
 /** A piece of a message that a person would read. */
 export type TranscriptPart =
   | { readonly type: "text" | "reasoning"; readonly text: string }
@@ -160,6 +166,8 @@ export type HostEvent =
       readonly synthetic: boolean;
       readonly ignored: boolean;
       readonly told?: Told;
+      /** The lost tasks that it tells: a goalkeeper's message, of this manager or another one. */
+      readonly lost?: readonly TaskRun[];
     }
   | {
       /** A text part of an assistant message is complete. */

@@ -251,6 +251,8 @@ export class SessionWatch {
   /** OpenCode wakes the parent of an ended background task with a synthetic `<task id="…" state="…">` text. */
   private hostTold(event: Extract<HostEvent, { type: "user-text" }>): void {
     this.makerTold(event);
+    for (const { taskID, run } of event.lost ?? [])
+      this.deps.dispatch(taskID, { type: "told-lost", run, sessionID: event.sessionID, messageID: event.messageID });
     const told = event.told;
     const task = told === undefined ? undefined : this.deps.records.get(told.taskID);
     if (told === undefined || task === undefined || task.parentID !== event.sessionID) return;

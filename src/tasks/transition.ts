@@ -1,9 +1,10 @@
 import { abort, admitted, cancelled, errored, isUnwanted, resumed, sent } from "./launched-task.ts";
-import { alive, base, deliver, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
+import { alive, base, deliver, end, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { onTool, told } from "./native-task.ts";
 import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
 import { keep } from "./outcome.ts";
 import {
+  type Delivery,
   HOST_TELLS_WITHIN_MS,
   isEnded,
   isLive,
@@ -49,6 +50,8 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
       return only(told(task, event, now));
     case "maker-told":
       return only(makerTold(task, event.messageID, now));
+    case "told-lost":
+      return only(toldLost(task, event, now));
     case "tool":
       return only(onTool(task, event, now));
     case "looked":
@@ -108,6 +111,20 @@ function makerTold(task: Task, messageID: string, now: number): Task {
   if (!isEnded(task) || task.delivery.state !== "pending" || task.delivery.teller !== "maker") return task;
   const { parentID: sessionID } = task;
   return { ...task, delivery: { state: "delivered", sessionID, messageID, at: now, byTurn: false } };
+}
+
+/**
+ * What another manager says of a child counts here when this one has lost it too, or doubts it. (Our own message comes by
+ * here as well, and says nothing new.)
+ */
+function toldLost(task: Task, event: Extract<TaskEvent, { type: "told-lost" }>, now: number): Task {
+  const { sessionID, messageID } = event;
+  if (event.run !== task.run.number) return task;
+  const delivery: Delivery = { state: "delivered", sessionID, messageID, at: now, byTurn: false };
+  if (task.status === "lost") return deliver(task, event.run, ["pending"], delivery);
+  return task.status === "missing"
+    ? end(task, "lost", { reason: "another plugin's manager has lost it" }, delivery, now)
+    : task;
 }
 
 /** The host had accepted a message and was killed before it had stored it. */

@@ -50,6 +50,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     /** The tag, if the text is one of ours. */
     frame: z.optional(z.object({ kind: z.string(), id: z.string() })),
     told: z.optional(z.object({ taskID: z.string(), ended: z.enum(["completed", "failed"]), text })),
+    lost: z.optional(z.array(z.object({ taskID: z.string(), run: z.number() }))),
   }),
   z.object({ type: z.literal("assistant-text"), ...session, text }),
   z.object({

@@ -40,7 +40,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
       return { type, sessionID, messageID, agent: voice?.agent, model: modelOf(voice), variant: voice?.variant };
     }
     case "user-text": {
-      const { type, sessionID, messageID, synthetic, ignored, told } = event;
+      const { type, sessionID, messageID, synthetic, ignored, told, lost } = event;
       return {
         type,
         sessionID,
@@ -50,6 +50,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
         ignored,
         frame: readFrame(event.text),
         told: told === undefined ? undefined : { taskID: told.taskID, ended: told.ended, text: text(told.text) },
+        lost: lost === undefined ? undefined : [...lost],
       };
     }
     case "assistant-text":

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { frame } from "../../src/delivery/frame.ts";
 import {
   leftBehindNotice,
   outcomeNotice as notice,
   overdueNotice,
+  readLost,
   reminderNotice,
   waitingNotice,
 } from "../../src/delivery/notice.ts";
@@ -166,5 +168,32 @@ describe("in opencode run", () => {
       expect(said).not.toContain("</goalkeeper>");
       expect(said).toContain("&lt;/goalkeeper>");
     }
+  });
+});
+
+describe("the lost tasks that a message tells", () => {
+  const told = (body: string) => readLost(frame("task-outcome", "msg_1", body));
+
+  test("are read back with their runs, and no others", () => {
+    const quoted = anEndedTask({ id: "ses_quoted", title: 'say "hi" (twice)', status: "lost" });
+    const again = launched(true, { id: "ses_again", status: "lost", run: { number: 2, startedAt: 0 } });
+    const body = outcomeNotice([ended("failed"), ended("lost"), ended("cancelled"), quoted, again]);
+    expect(told(body)).toEqual([
+      { taskID: "ses_lost", run: 1 },
+      { taskID: "ses_quoted", run: 1 },
+      { taskID: "ses_again", run: 2 },
+    ]);
+  });
+
+  test("are told by a goalkeeper's message alone: who quotes one tells nothing", () => {
+    const body = outcomeNotice([ended("lost")]);
+    expect(told(body)).toHaveLength(1);
+    expect(readLost(body)).toEqual([]);
+    expect(readLost(`What is this? ${frame("task-outcome", "msg_1", body)}`)).toEqual([]);
+  });
+
+  test("are not those that still run", () => {
+    expect(told(overdueNotice([aMissingTask()]))).toEqual([]);
+    expect(told(reminderNotice([ended("lost")]))).toEqual([]);
   });
 });

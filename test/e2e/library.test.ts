@@ -28,6 +28,8 @@ const MANAGERS = {
 };
 type Key = keyof typeof MANAGERS;
 
+const SHELL = { name: "bash", args: { command: "echo hi", description: "greets" } };
+
 beforeAll(async () => {
   place = mkdtempSync(join(tmpdir(), "goalkeeper-library-"));
   const modules = join(place, "node_modules");
@@ -382,6 +384,64 @@ describe.concurrent("beside goalkeeper's own plugin", () => {
   });
 });
 
+describe("beside goalkeeper's own plugin, killed with SIGKILL and started again", () => {
+  const [single, author] = [manager(() => beside, "single"), manager(() => beside, "author")];
+  const halfThenHangs = [{ text: "half way there", toolCalls: [SHELL] }, { hang: true }];
+  const root: ReplyFunction = ({ step, toolResults, lastUserText }) => {
+    if (step === 0) return "First turn.";
+    if (toolResults.length > 0) return "Done.";
+    return lastUserText.includes('kind="continuation"') ? COMPLETE : "I have read it.";
+  };
+  let plays: { readonly woken: Play; readonly asleep: Play };
+  let lost: { readonly woken: Task; readonly asleep: Task };
+
+  beforeAll(async () => {
+    const woken = await beside.play({ root, children: { woken: halfThenHangs } });
+    const asleep = await beside.play({ root, children: { asleep: halfThenHangs } });
+    plays = { woken, asleep };
+    const launched = [launch(single, woken, "woken"), launch(author, asleep, "asleep")] as const;
+    await Promise.all([woken.goal("outlive a kill"), asleep.goal("outlive a kill")]);
+    lost = { woken: await launched[0], asleep: await launched[1] };
+    for (const { id } of Object.values(lost))
+      await beside.model.waitForRequest(({ sessionID, step }) => sessionID === id && step === 1);
+    for (const [play, { id }] of [
+      [woken, lost.woken],
+      [asleep, lost.asleep],
+    ] as const)
+      await play.until("both keep it", async () => {
+        const { goalkeeper, ...others } = await beside.server.metadata(play.id);
+        return [goalkeeper, ...Object.values(others)].every((kept) => (kept as StoredRoot).tasks[0]?.id === id);
+      });
+    await beside.restart({ kill: true });
+    await beside.server.messages(woken.id);
+  });
+
+  test("a lost task that its manager tells at once is not told again when the goal goes on (M7)", async () => {
+    const { woken: play } = plays;
+    await play.until("its manager has told it", async () => (await play.framed("task-outcome")).length === 1, 45_000);
+    await play.untilIdle();
+    await play.say("go on");
+    await play.untilGoal("complete");
+    await play.untilIdle();
+    expect((await play.prompts()).filter((text) => text.includes("LOST"))).toHaveLength(1);
+  });
+
+  test("one that both tell when the user writes is told by one of them (M7)", async () => {
+    const { asleep: play } = plays;
+    const isLost = async () => (await author.get(lost.asleep.id))?.status === "lost";
+    await play.until("the task is known to be lost", isLost, 45_000);
+    await play.until("here, too", async () => (await play.stored())?.tasks[0]?.status === "lost", 45_000);
+    await Bun.sleep(2_500);
+    await play.say("go on");
+    await play.untilGoal("complete");
+    await play.until("nothing is owed any more", async () => (await author.owed(play.id)).length === 0);
+    await play.untilIdle();
+    const told = (await play.prompts()).filter((text) => text.includes("LOST"));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toContain(lost.asleep.id);
+  });
+});
+
 test("beside each other neither finds a second copy of itself, or anything wrong in its state (S1, S2)", () => {
   expect(logLines(beside).filter((line) => /another copy|cannot be read|set aside|ERROR/.test(line))).toEqual([]);
 });
@@ -457,8 +517,6 @@ describe("killed with SIGKILL, started again", () => {
     expect(told[0]).toContain(sleeper.id);
   });
 });
-
-const SHELL = { name: "bash", args: { command: "echo hi", description: "greets" } };
 
 /** A reviewer answers its first question only when both were asked: one after the other would wait for ever. */
 async function playOpinions(stage: Stage, question: string, rest: readonly (typeof COMPLETE | string)[] = []) {

@@ -81,6 +81,14 @@ describe("events of OpenCode", () => {
     expect(typed).not.toHaveProperty("told");
   });
 
+  test("a goalkeeper's message says which lost tasks it tells, unless nobody reads it", () => {
+    const text = '<goalkeeper kind="task-outcome" id="msg_9">\n- "look" (ses_9): LOST.\n</goalkeeper>';
+    const [, told] = translate(user, part({ text })).events;
+    expect(told).toMatchObject({ lost: [{ taskID: "ses_9", run: 1 }] });
+    for (const other of [{ text: "hi" }, { text, ignored: true }])
+      expect(translate(user, part(other)).events[1]).not.toHaveProperty("lost");
+  });
+
   test("the child of a Task-tool call is in the metadata of its part", () => {
     const state = { status: "running", title: "look", metadata: { sessionId: "ses_9", background: true } };
     const call = part({ type: "tool", tool: "task", callID: "call_1", state, messageID: "msg_3" });

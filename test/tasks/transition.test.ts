@@ -589,6 +589,26 @@ describe("who tells the parent", () => {
   });
 });
 
+describe("a message of another manager that names a lost task", () => {
+  const said = { type: "told-lost", run: 1, sessionID: ROOT, messageID: "msg_9" } as const;
+  const delivery = { state: "delivered", sessionID: ROOT, messageID: "msg_9" };
+
+  test("is the delivery where it is lost, too, and its end where it is in doubt", () => {
+    for (const origin of ["launched", "adopted"] as const) {
+      const lost = anEndedTask({ origin, status: "lost", delivery: OURS });
+      expect(next(lost, said)).toMatchObject({ status: "lost", delivery });
+      expect(next(aMissingTask({ origin }), said)).toMatchObject({ status: "lost", delivery });
+    }
+  });
+
+  test("says nothing about a task that works, ended otherwise, was told before, or is at another run", () => {
+    const told = anEndedTask({ status: "lost", delivery: { state: "reconciled", at: T0 } });
+    const later = anEndedTask({ status: "lost", delivery: OURS, run: { number: 2, startedAt: T0 } });
+    for (const task of [aQueuedTask(), aTask(), anIdleTask(), anEndedTask({ delivery: OURS }), told, later])
+      expect(next(task, said)).toBe(task);
+  });
+});
+
 test("an outcome whose message the host has accepted and not stored is to be told again, and no other", () => {
   const task = anEndedTask({
     delivery: { state: "delivered", sessionID: ROOT, messageID: "msg_9", at: T0, byTurn: false },
