@@ -6,7 +6,7 @@ import { keeperConfig, type Options } from "../options.ts";
 import { Launcher } from "../tasks/launcher.ts";
 import { readStoredLaunch } from "../tasks/stored-launch.ts";
 import { systemClock } from "../time/clock.ts";
-import { EventTranslator } from "./events.ts";
+import { type EventSink, EventTranslator } from "./events.ts";
 import { listGoals } from "./goal-list.ts";
 import { Loader } from "./loader.ts";
 import { HostIds } from "./message-id.ts";
@@ -28,6 +28,8 @@ export interface AssemblySettings {
   /** Whether this is `opencode run`, whose process ends with its turn, and turns are to be held here. */
   readonly inRun?: boolean;
   readonly observe: (observation: Observation) => void;
+  /** Set where somebody counts the host events that are dropped. */
+  readonly dropped?: EventSink["dropped"] | undefined;
   readonly onDispose?: () => void;
 }
 
@@ -118,6 +120,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     isDisposed: () => keeper.isDisposed,
   });
   const translator = new EventTranslator({
+    dropped: settings.dropped,
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
     event: (event) => {
       if (event.type === "user-text" && !event.synthetic && !event.ignored) loader.heard(event.sessionID);

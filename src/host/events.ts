@@ -13,7 +13,11 @@ export interface EventSink {
   readonly event: (event: HostEvent) => void;
   /** A sign of life and nothing more. */
   readonly sign: (sessionID: string) => void;
+  /** An event that was dropped: `unused` is of a type of no use here, `unread` of a shape that is not known. */
+  readonly dropped?: ((why: Dropped, type: string) => void) | undefined;
 }
+
+export type Dropped = "unused" | "unread";
 
 /**
  * Turns OpenCode's events into {@link HostEvent}s. It is called for every token of every session: an event of no use
@@ -42,7 +46,13 @@ export class EventTranslator {
 
   receive(event: { readonly type: string; readonly properties?: unknown }): void {
     const handler = this.handlers.get(event.type);
-    if (handler !== undefined) handler(record(event.properties));
+    if (handler === undefined) return this.sink.dropped?.("unused", event.type);
+    handler(record(event.properties));
+  }
+
+  /** A later OpenCode may say it otherwise. */
+  private unread(type: string): void {
+    this.sink.dropped?.("unread", type);
   }
 
   /** A user message about to be stored, with its parts: on a fresh instance the events about them come a second later. */
@@ -59,14 +69,14 @@ export class EventTranslator {
   private message(info: Raw): void {
     const sessionID = text(info.sessionID);
     const messageID = text(info.id);
-    if (sessionID === undefined || messageID === undefined) return;
+    if (sessionID === undefined || messageID === undefined) return this.unread("message.updated");
     this.sink.sign(sessionID);
     if (info.role === "user") {
       this.rememberUser(sessionID, messageID);
       return this.sink.event({ type: "user-message", sessionID, messageID, voice: readVoice(info) });
     }
     const parentID = text(info.parentID);
-    if (info.role !== "assistant" || parentID === undefined) return;
+    if (info.role !== "assistant" || parentID === undefined) return this.unread("message.updated");
     this.sink.event({
       type: "assistant-message",
       sessionID,
@@ -82,7 +92,7 @@ export class EventTranslator {
   private part(part: Raw): void {
     const sessionID = text(part.sessionID);
     const messageID = text(part.messageID);
-    if (sessionID === undefined || messageID === undefined) return;
+    if (sessionID === undefined || messageID === undefined) return this.unread("message.part.updated");
     this.sink.sign(sessionID);
     if (part.type === "tool") return this.tool(sessionID, messageID, part);
     if (this.lastUserMessage.get(sessionID) === messageID) return this.userPart(sessionID, messageID, part);
@@ -114,12 +124,14 @@ export class EventTranslator {
     const status = state.status;
     const callID = text(part.callID);
     const tool = text(part.tool);
+    // Its arguments are still being written.
+    if (status === "pending") return;
     if (
       callID === undefined ||
       tool === undefined ||
       (status !== "running" && status !== "completed" && status !== "error")
     )
-      return;
+      return this.unread("message.part.updated");
     const metadata = record(state.metadata);
     const childID = tool === "task" ? text(metadata.sessionId) : undefined;
     const child = {
@@ -142,7 +154,7 @@ export class EventTranslator {
   private status(properties: Raw): void {
     const sessionID = text(properties.sessionID);
     const status = record(properties.status);
-    if (sessionID === undefined) return;
+    if (sessionID === undefined) return this.unread("session.status");
     this.sink.sign(sessionID);
     switch (status.type) {
       case "busy":
@@ -156,18 +168,21 @@ export class EventTranslator {
           until: moment(status.next) ?? 0,
           message: text(status.message) ?? "",
         });
+      default:
+        return this.unread("session.status");
     }
   }
 
   private session(properties: Raw, created: boolean): void {
     const session = readSession(properties.info);
-    if (session !== undefined) this.sink.event({ type: "session-seen", session, created });
+    if (session === undefined) return this.unread(created ? "session.created" : "session.updated");
+    this.sink.event({ type: "session-seen", session, created });
   }
 
   private deleted(properties: Raw): void {
     const info = record(properties.info);
     const sessionID = text(info.id) ?? text(properties.sessionID);
-    if (sessionID === undefined) return;
+    if (sessionID === undefined) return this.unread("session.deleted");
     const parentID = text(info.parentID);
     this.lastUserMessage.delete(sessionID);
     this.sink.event({ type: "session-deleted", sessionID, ...(parentID === undefined ? {} : { parentID }) });
@@ -176,18 +191,21 @@ export class EventTranslator {
   private error(properties: Raw): void {
     const sessionID = text(properties.sessionID);
     const error = readProviderError(properties.error);
-    if (sessionID !== undefined && error !== undefined) this.sink.event({ type: "session-error", sessionID, error });
+    if (sessionID === undefined) return; // An error of OpenCode's own.
+    if (error === undefined) return this.unread("session.error");
+    this.sink.event({ type: "session-error", sessionID, error });
   }
 
   private compacted(properties: Raw): void {
     const sessionID = text(properties.sessionID);
-    if (sessionID !== undefined) this.sink.event({ type: "session-compacted", sessionID });
+    if (sessionID === undefined) return this.unread("session.compacted");
+    this.sink.event({ type: "session-compacted", sessionID });
   }
 
   private asked(properties: Raw, kind: "permission" | "question"): void {
     const sessionID = text(properties.sessionID);
     const askID = text(properties.id);
-    if (sessionID === undefined || askID === undefined) return;
+    if (sessionID === undefined || askID === undefined) return this.unread(`${kind}.asked`);
     const question = record(list(properties.questions)[0]);
     const about = text(properties.permission) ?? text(question.header) ?? text(question.question) ?? "";
     this.sink.event({ type: "ask-opened", sessionID, askID, kind, about });
@@ -196,8 +214,8 @@ export class EventTranslator {
   private closed(properties: Raw, kind: "permission" | "question", rejected: boolean): void {
     const sessionID = text(properties.sessionID);
     const askID = text(properties.requestID) ?? text(properties.id);
-    if (sessionID !== undefined && askID !== undefined)
-      this.sink.event({ type: "ask-closed", sessionID, askID, kind, rejected });
+    if (sessionID === undefined || askID === undefined) return this.unread(`${kind}.replied`);
+    this.sink.event({ type: "ask-closed", sessionID, askID, kind, rejected });
   }
 
   /** Old user messages are published again; only the newest one can still get parts. */

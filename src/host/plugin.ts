@@ -44,6 +44,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
       trace.observe(observation);
       progress?.observe(observation);
     },
+    dropped: trace.dropped,
     onDispose: () => {
       release();
       trace.close();

@@ -64,6 +64,7 @@ export function createTaskManager({ client, directory, key, options = {} }: Task
     options: { ...parsed.options, auto_continue: false, tools: [] },
     adopts: false,
     observe: (observation) => trace.observe(observation),
+    dropped: trace.dropped,
     onDispose: () => trace.close(),
   });
   // OpenCode answers once it has started, and after a restart no event comes before somebody does something.

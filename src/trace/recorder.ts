@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import type { Dropped } from "../host/events.ts";
 import type { HostPort } from "../host/port.ts";
 import type { Observation } from "../keeper/messages.ts";
 import type { Clock } from "../time/clock.ts";
@@ -22,6 +23,8 @@ export interface RecorderOptions {
 export interface Recorder {
   /** Never throws, never waits for anything but the local disk. */
   observe(observation: Observation): void;
+  /** Counts a host event that was dropped; the counts stand in the last line of each file. Undefined when traces are off. */
+  readonly dropped?: (why: Dropped, type: string) => void;
   /** Notes the end in every file it has written; observes nothing afterwards. */
   close(): void;
 }
@@ -36,6 +39,7 @@ export function createRecorder({ directory, clock, withText, log, pid = process.
   let held: { readonly entry: TraceEntry; readonly writtenTo: Set<string> } | undefined;
   /** A root whose session was deleted by the last input: what follows from that still belongs into its file. */
   let leaving: string | undefined;
+  const dropped = { unused: new Map<string, number>(), unread: new Map<string, number>() };
   let complained = false;
   let closed = false;
 
@@ -86,10 +90,14 @@ export function createRecorder({ directory, clock, withText, log, pid = process.
         complain("an observation that it does not understand", error);
       }
     },
+    dropped(why, type) {
+      dropped[why].set(type, (dropped[why].get(type) ?? 0) + 1);
+    },
     close() {
       if (closed) return;
       closed = true;
-      for (const rootID of files.keys()) write(rootID, { at: clock.now(), kind: "stop" });
+      const [unused, unread] = [Object.fromEntries(dropped.unused), Object.fromEntries(dropped.unread)];
+      for (const rootID of files.keys()) write(rootID, { at: clock.now(), kind: "stop", unused, unread });
       files.clear();
     },
   };

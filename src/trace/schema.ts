@@ -78,7 +78,13 @@ export const traceRecord = z.discriminatedUnion("kind", [
   /** A plugin instance begins to write this file. */
   z.object({ ...line, kind: z.literal("start"), version: z.number() }),
   /** It has stopped in good order; after a crash this line is missing. */
-  z.object({ ...line, kind: z.literal("stop") }),
+  z.object({
+    ...line,
+    kind: z.literal("stop"),
+    /** Host events that were dropped, of all sessions: types of no use here, and shapes that are not known. */
+    unused: z.optional(z.record(z.string(), z.number())),
+    unread: z.optional(z.record(z.string(), z.number())),
+  }),
   /** Lines could not be written before this one. */
   z.object({ ...line, kind: z.literal("gap"), dropped: z.number() }),
   z.object({ ...line, kind: z.literal("host"), event: hostEvent }),

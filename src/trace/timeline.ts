@@ -91,7 +91,7 @@ export class Timeline {
       case "start":
         return this.started(record.pid);
       case "stop":
-        return { what: "stops in good order", tone: "dim" };
+        return stopSaying(record.unread);
       case "gap":
         return { what: `${count(record.dropped, "line")} of the trace could not be written`, tone: "warn" };
       case "host":
@@ -165,4 +165,10 @@ export class Timeline {
   private name(sessionID: string): string {
     return this.names.get(sessionID) ?? `session …${sessionID.slice(-6)}`;
   }
+}
+
+function stopSaying(unread: Readonly<Record<string, number>> = {}): Saying {
+  const dropped = Object.entries(unread).map(([type, times]) => `${type} ${times}×`);
+  if (dropped.length === 0) return { what: "stops in good order", tone: "dim" };
+  return { what: `stops in good order; events of a shape that was not known: ${dropped.join(", ")}`, tone: "warn" };
 }

@@ -3,11 +3,16 @@ import fc from "fast-check";
 import { EventTranslator } from "../../src/host/events.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 
-function translate(...events: { type: string; properties?: unknown }[]): { events: HostEvent[]; signs: string[] } {
-  const seen = { events: [] as HostEvent[], signs: [] as string[] };
+function translate(...events: { type: string; properties?: unknown }[]): {
+  events: HostEvent[];
+  signs: string[];
+  dropped: string[];
+} {
+  const seen = { events: [] as HostEvent[], signs: [] as string[], dropped: [] as string[] };
   const translator = new EventTranslator({
     event: (event) => seen.events.push(event),
     sign: (sessionID) => seen.signs.push(sessionID),
+    dropped: (why, type) => seen.dropped.push(`${why} ${type}`),
   });
   for (const event of events) translator.receive(event);
   return seen;
@@ -33,16 +38,42 @@ const part = (more: object) => ({
 describe("events of OpenCode", () => {
   test("a token is a sign of life and nothing more", () => {
     const seen = translate({ type: "message.part.delta", properties: { sessionID: "ses_1", delta: "x" } });
-    expect(seen).toEqual({ events: [], signs: ["ses_1"] });
+    expect(seen).toEqual({ events: [], signs: ["ses_1"], dropped: [] });
   });
 
-  test("what we do not use makes nothing", () => {
-    expect(
-      translate(
-        { type: "file.watcher.updated", properties: {} },
-        { type: "session.idle", properties: { sessionID: "ses_1" } },
-      ),
-    ).toEqual({ events: [], signs: [] });
+  test("what we do not use makes nothing, and is counted", () => {
+    const unused = [
+      { type: "file.watcher.updated", properties: {} },
+      { type: "session.idle", properties: { sessionID: "ses_1" } },
+    ];
+    const dropped = ["unused file.watcher.updated", "unused session.idle"];
+    expect(translate(...unused)).toEqual({ events: [], signs: [], dropped });
+  });
+
+  test("what has a shape that we do not know makes nothing, and is counted: a later OpenCode may say it otherwise", () => {
+    const changed = [
+      { type: "session.status", properties: { sessionID: "ses_1", status: { type: "dreaming" } } },
+      { type: "session.status", properties: { session: "ses_1" } },
+      { type: "session.created", properties: { id: "ses_1" } },
+      { type: "session.deleted" },
+      { type: "session.error", properties: { sessionID: "ses_1", error: 7 } },
+      { type: "session.compacted", properties: {} },
+      { type: "message.updated", properties: { message: {} } },
+      { type: "message.updated", properties: { info: { id: "msg_1", sessionID: "ses_1", role: "system" } } },
+      { type: "message.part.updated", properties: {} },
+      part({ type: "tool", tool: "task", callID: "call_1", state: { status: "dreaming" }, messageID: "msg_3" }),
+      { type: "question.asked", properties: { sessionID: "ses_1" } },
+      { type: "permission.replied", properties: { sessionID: "ses_1" } },
+    ];
+    const seen = translate(...changed);
+    expect(seen.events).toEqual([]);
+    expect(seen.dropped).toEqual(changed.map(({ type }) => `unread ${type}`));
+  });
+
+  test("an error of OpenCode's own is nobody's, and a tool call that is being written is none yet", () => {
+    const pending = part({ type: "tool", tool: "task", callID: "call_1", state: { status: "pending" } });
+    const seen = translate({ type: "session.error", properties: { error: { name: "UnknownError" } } }, pending);
+    expect([seen.events, seen.dropped]).toEqual([[], []]);
   });
 
   test("of a pair of idles only the status counts", () => {

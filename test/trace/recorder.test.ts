@@ -247,6 +247,18 @@ test("after its close it writes nothing", () => {
   expect(read().records.map(({ kind }) => kind)).toEqual(["start", "outbox", "stop"]);
 });
 
+test("what was dropped of the host's events is counted by type in the last line of each file", () => {
+  const trace = recorder();
+  trace.observe(busy());
+  trace.observe(busy("ses_other"));
+  for (const type of ["lsp.updated", "lsp.updated", "file.edited"]) trace.dropped?.("unused", type);
+  trace.dropped?.("unread", "session.status");
+  trace.close();
+  const counts = { unused: { "lsp.updated": 2, "file.edited": 1 }, unread: { "session.status": 1 } };
+  for (const rootID of [ROOT, "ses_other"])
+    expect(read(join(scratch, "deep", "traces", `${rootID}.jsonl`)).records.at(-1)).toMatchObject(counts);
+});
+
 test("a deleted root's file holds what followed from the deletion", () => {
   const trace = recorder();
   trace.observe(host({ type: "session-deleted", sessionID: ROOT }));
