@@ -14,8 +14,10 @@ import type { Effect, Input, Observation } from "./messages.ts";
 import { Recovery } from "./recovery.ts";
 import { RootKeeper } from "./root-keeper.ts";
 import { UNHURRIED_MS } from "./root-storage.ts";
+import { type Books, rootOfEffect, rootOfInput, sessionOf } from "./routing.ts";
 import { durableOf, type Owner } from "./stored-root.ts";
 import { TaskDesk } from "./task-desk.ts";
+import { WriteWaiters } from "./write-waiters.ts";
 
 export interface KeeperDependencies {
   readonly clock: Clock;
@@ -47,8 +49,15 @@ export class Keeper {
   private readonly mailbox: Input[] = [];
   private readonly touched = new Set<string>();
   private readonly alarm: Alarm;
-  /** Who waits until a root is written. */
-  private readonly writes = new Map<string, (() => void)[]>();
+  private readonly writes = new WriteWaiters();
+  private readonly books: Books = {
+    rootOfTask: (taskID) => this.manager.get(taskID)?.rootID,
+    rootOfSession: (sessionID) => {
+      // The tree forgets an idle session that nobody watches, while its root may still have something to write.
+      const known = this.manager.get(sessionID)?.rootID ?? this.manager.tree.rootOf(sessionID);
+      return known ?? (this.roots.has(sessionID) ? sessionID : undefined);
+    },
+  };
   private revision = 0;
   private statusesAsked = false;
   private draining = false;
@@ -97,9 +106,7 @@ export class Keeper {
 
   /** Resolves once nothing of a root is left to be written; never while it cannot be written. */
   stored(rootID: string): Promise<void> {
-    const isStored = new Promise<void>((resolve) => {
-      this.writes.set(rootID, [...(this.writes.get(rootID) ?? []), resolve]);
-    });
+    const isStored = this.writes.over(rootID);
     this.tellWritten();
     return isStored;
   }
@@ -182,15 +189,11 @@ export class Keeper {
   }
 
   private tellWritten(): void {
-    for (const [rootID, resolves] of this.writes) {
-      if (this.roots.get(rootID)?.isStored === false) continue;
-      this.writes.delete(rootID);
-      for (const resolve of resolves) resolve();
-    }
+    this.writes.tell((rootID) => this.roots.get(rootID)?.isStored !== false);
   }
 
   private handle(input: Input): void {
-    const rootID = this.rootOfInput(input);
+    const rootID = rootOfInput(input, this.books);
     this.deps.observe({ type: "input", rootID, input });
     if (rootID !== undefined) this.touched.add(rootID);
     switch (input.type) {
@@ -241,44 +244,6 @@ export class Keeper {
         return this.manager.attach(input.taskID, input.by, input.attached);
       case "handed-over":
         return this.handedOver(input.rootID, input.messageID);
-    }
-  }
-
-  private rootOfInput(input: Input): string | undefined {
-    switch (input.type) {
-      case "host": {
-        const sessionID = sessionOf(input.event);
-        // The tree forgets an idle session that nobody watches, while its root may still have something to write.
-        const known = this.manager.get(sessionID)?.rootID ?? this.manager.tree.rootOf(sessionID);
-        return known ?? (this.roots.has(sessionID) ? sessionID : undefined);
-      }
-      case "looked":
-      case "started":
-        return this.manager.get(input.taskID)?.rootID;
-      case "told-before":
-        return this.manager.get(input.told.taskID)?.rootID;
-      case "restored":
-      case "reread":
-        return input.stored.self;
-      case "clock":
-      case "statuses":
-        return undefined;
-      case "goal":
-      case "user-speaks":
-      case "wake":
-      case "storage-repaired":
-      case "moved":
-      case "saved":
-      case "sent":
-      case "verified":
-      case "launched":
-      case "resume":
-      case "cancel":
-      case "launches-stopped":
-      case "read":
-      case "attached":
-      case "handed-over":
-        return input.rootID;
     }
   }
 
@@ -429,18 +394,9 @@ export class Keeper {
   }
 
   private perform(effect: Effect): void {
-    this.deps.observe({ type: "effect", rootID: this.rootOfEffect(effect), effect });
+    this.deps.observe({ type: "effect", rootID: rootOfEffect(effect, this.books), effect });
     this.deps.perform(effect);
   }
-
-  private rootOfEffect(effect: Effect): string | undefined {
-    if (effect.type === "ask-statuses" || effect.type === "ask-session") return undefined;
-    return "taskID" in effect ? this.manager.get(effect.taskID)?.rootID : effect.rootID;
-  }
-}
-
-function sessionOf(event: HostEvent): string {
-  return event.type === "session-seen" ? event.session.id : event.sessionID;
 }
 
 function isWorking({ activity }: Root): boolean {
