@@ -22,6 +22,8 @@ export type WaitReason = WayOut &
         readonly sessionID: string;
         readonly kind: "permission" | "question";
         readonly about: string;
+        /** Of the task that asks; undefined: the root itself does. */
+        readonly title?: string;
       }
     | { readonly why: "user-message-unanswered" }
     | { readonly why: "back-off"; readonly failures: number }
@@ -75,7 +77,7 @@ export function decide(
   if (goal === undefined || stop !== undefined) return { kind: "stop", reason: stop ?? { why: "no-goal" } };
   const live = tasks.filter(isLive);
   const reasons: WaitReason[] = [
-    ...rootReasons(root, now),
+    ...rootReasons(root, now).map((reason) => withTitle(reason, root, tasks)),
     ...(root.presence.kind === "goal-asleep" ? [{ why: "asleep", endedBy: "user" } as const] : []),
     ...live.flatMap((task) => liveReason(goal, task, now, config)),
     ...tasks.filter(isEnded).flatMap((task) => outcomeReason(task, root, now)),
@@ -112,13 +114,27 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   return reasons;
 }
 
+function withTitle(reason: WaitReason, root: Root, tasks: readonly Task[]): WaitReason {
+  if (reason.why !== "ask-open") return reason;
+  const title = askingTask(reason.sessionID, root, tasks);
+  return title === undefined ? reason : { ...reason, title };
+}
+
+/** What people know the task by that asks; undefined: the root itself does. */
+export function askingTask(sessionID: string, root: Root, tasks: readonly Task[]): string | undefined {
+  if (sessionID === root.id) return undefined;
+  return tasks.find(({ id }) => id === sessionID)?.title ?? sessionID;
+}
+
 /**
- * Why nothing about tasks may be told in the root. A turn that is held waits for just that, and what is asked in it is
- * asked by others.
+ * Why nothing about tasks may be told in the root. A turn that is held, or kept open at its end, waits for just that, and
+ * what is asked in it is asked by others.
  */
 export function reportReasons(root: Root, now: number): readonly WaitReason[] {
   const reasons = rootReasons(root, now);
-  return root.activity.kind === "held" ? reasons.filter(({ why }) => why === "quiet" || why === "asleep") : reasons;
+  const { kind } = root.activity;
+  if (kind === "ending") return reasons.filter(({ why }) => why !== "ask-open");
+  return kind === "held" ? reasons.filter(({ why }) => why === "quiet" || why === "asleep") : reasons;
 }
 
 /** The earliest moment at which a decision ends by itself. */

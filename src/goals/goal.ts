@@ -28,7 +28,7 @@ interface GoalBase {
   readonly retryAt: number;
   /** No continuation before the provider's usage limit is over; 0: there is none. */
   readonly quotaUntil: number;
-  /** How often in a row the usage limit was met, where the provider does not say when it ends. */
+  /** How often in a row the usage limit was met. */
   readonly quotaHits: number;
   /** Continuation turns in a row without a successful tool call. */
   readonly idleTurns: number;
@@ -79,7 +79,7 @@ export interface GoalLimits {
 }
 
 const LONGEST_BACK_OFF_MS = 60_000;
-/** A usage limit that ends nobody knows when is tried again after this, then twice as long, and so on. */
+/** A usage limit whose end nobody knows is tried again after this, then twice as long, and so on. */
 const FIRST_QUOTA_WAIT_MS = 60_000;
 const LONGEST_QUOTA_WAIT_MS = 3_600_000;
 
@@ -185,12 +185,18 @@ function failed(goal: Goal, reason: string, now: number, limits: GoalLimits, not
     : counted;
 }
 
-/** The provider says no for a while. That is no failure, and no turn is tried before it is over. */
+/**
+ * The provider says no for a while. That is no failure, and no turn is tried before it is over. The end that it names is
+ * believed once: one that is short, and wrong every time, would cost a turn every time.
+ */
 function outOfQuota(goal: Goal, until: number | undefined, now: number): Goal {
   if (goal.status !== "active") return goal;
-  if (until !== undefined) return { ...goal, quotaUntil: until, quotaHits: 0 };
-  const waitMs = Math.min(FIRST_QUOTA_WAIT_MS * 2 ** goal.quotaHits, LONGEST_QUOTA_WAIT_MS);
-  return { ...goal, quotaUntil: now + waitMs, quotaHits: goal.quotaHits + 1 };
+  const { quotaHits } = goal;
+  const hit = { ...goal, quotaHits: quotaHits + 1 };
+  if (until !== undefined && quotaHits === 0) return { ...hit, quotaUntil: until };
+  const doublings = until === undefined ? quotaHits : quotaHits - 1;
+  const waitMs = Math.min(FIRST_QUOTA_WAIT_MS * 2 ** doublings, LONGEST_QUOTA_WAIT_MS);
+  return { ...hit, quotaUntil: Math.max(until ?? 0, now + waitMs) };
 }
 
 /** Lack of progress is counted in our continuations only; a report of ours in between changes nothing. */

@@ -172,7 +172,7 @@ function waitWords(reason: WaitReason): string {
     case "outcome-unanswered":
       return `the agent has not answered the task "${reason.title}" yet`;
     case "ask-open":
-      return `a ${reason.kind} is open in ${reason.sessionID}: ${reason.about}`;
+      return `a ${reason.kind} is open in ${reason.title === undefined ? reason.sessionID : `"${reason.title}"`}: ${reason.about}`;
     case "user-message-unanswered":
       return "your message comes first";
     case "usage-limit":

@@ -1,7 +1,13 @@
+import { excerpt } from "../delivery/frame.ts";
 import { counts } from "../delivery/notice.ts";
+import type { Ask } from "../goals/root.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import { isLive, isUntold, type Task } from "../tasks/task.ts";
 import type { Effect } from "./messages.ts";
+
+/** A toast has a few short lines. */
+const ASKED_LENGTH = 100;
+const TITLE_LENGTH = 60;
 
 export type Announcement = Pick<Extract<Effect, { type: "toast" }>, "variant" | "message">;
 
@@ -23,6 +29,17 @@ export function announcement(
   if (status !== "lost" && !isFailed && !isStale) return undefined;
   const message = `Background task ${isStale ? "silent, cancelled" : status}: ${title}`;
   return { variant: isFailed ? "error" : "warning", message };
+}
+
+/**
+ * What a person is shown when something is asked that holds the goal: perhaps in a session at which nobody looks.
+ *
+ * @param title of the task that asks; undefined: the main session does
+ */
+export function askAnnouncement({ kind, about }: Ask, title: string | undefined): Announcement {
+  const where = title === undefined ? "" : ` in "${excerpt(title, TITLE_LENGTH)}"`;
+  const message = `The goal waits for you: a ${kind} is open${where}: ${excerpt(about, ASKED_LENGTH)}`;
+  return { variant: "warning", message };
 }
 
 function lastOne(all: readonly Task[]): Announcement | undefined {

@@ -1,10 +1,11 @@
 import { spentLimit } from "../goals/budget.ts";
-import { type Decision, decide } from "../goals/gate.ts";
+import { askingTask, type Decision, decide } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, transitionGoal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
 import { type Decided, goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { Task } from "../tasks/task.ts";
+import { askAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
 import { isSameDecision } from "./decision-key.ts";
 import type { Effect, Observation } from "./messages.ts";
@@ -37,6 +38,8 @@ export class RootGoal {
   private goal: Goal | undefined;
   private memo: Memo | undefined;
   private log: readonly Decided[] = [];
+  /** Open asks of which a person was shown that they hold the goal. */
+  private announced: ReadonlySet<string> = new Set();
   /** The last message of each session whose tokens are counted: OpenCode publishes messages again. */
   private readonly counted = new Map<string, string>();
   /** What a message must sort behind to be counted: earlier ones are counted already, or are not the goal's. */
@@ -112,6 +115,20 @@ export class RootGoal {
     this.context.observe({ type: "decision", rootID: this.context.rootID, decision });
   }
 
+  /** Says once of everything that is asked that the goal waits for it, where it would go on otherwise. */
+  announceAsks(decision: Decision, root: Root, tasks: readonly Task[]): void {
+    const { asks } = root;
+    if (asks.length === 0 && this.announced.size === 0) return;
+    const announced = new Set(asks.flatMap(({ askID }) => (this.announced.has(askID) ? [askID] : [])));
+    this.announced = announced;
+    if (this.goal?.status !== "active" || !waitsAwake(decision)) return;
+    for (const ask of asks.filter(({ askID }) => !announced.has(askID))) {
+      announced.add(ask.askID);
+      const { rootID, perform } = this.context;
+      perform({ type: "toast", rootID, ...askAnnouncement(ask, askingTask(ask.sessionID, root, tasks)) });
+    }
+  }
+
   /** Counts the tokens of a model request, in the root or in a task below it, once. */
   count(event: Extract<HostEvent, { type: "assistant-message" }>, inRoot: boolean): void {
     const { goal } = this;
@@ -122,4 +139,9 @@ export class RootGoal {
     this.counted.set(sessionID, messageID);
     this.event({ type: "spent", by: inRoot ? "own" : "tasks", tokens: usage.tokens });
   }
+}
+
+/** Neither an abort nor a restart keeps it from going on. */
+function waitsAwake(decision: Decision): boolean {
+  return decision.kind === "wait" && decision.reasons.every(({ why }) => why !== "quiet" && why !== "asleep");
 }

@@ -287,6 +287,7 @@ export class RootKeeper {
     const { decision } = this;
     if (this.pursuit.enforce(decision)) return this.evaluate();
     this.pursuit.decided(decision);
+    this.pursuit.announceAsks(decision, root, tasks);
     this.messages.work(!this.storage.isFailing);
     this.runTurn?.evaluate();
     this.save();

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SYSTEM_TEXT } from "../../src/goals/prompts.ts";
-import { createGate } from "../../src/testing/index.ts";
-import { COMPLETE, openStage, type Stage, task } from "./stage.ts";
+import { createGate, type ReplySpec } from "../../src/testing/index.ts";
+import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
 
 let stage: Stage;
 
@@ -65,6 +65,7 @@ describe("a goal on the real OpenCode", () => {
     const started = play.goal("paint it");
     await play.until("the first turn runs", () => play.requests().length === 1);
     await play.say("make it blue");
+    await play.until("the message is there", async () => (await play.prompts()).length === 2);
     gate.open();
     await started;
     await play.untilGoal("complete");
@@ -72,6 +73,29 @@ describe("a goal on the real OpenCode", () => {
     expect(prompts[1]).toContain("make it blue");
     expect(prompts[2]).toContain('kind="continuation"');
     expect(prompts).toHaveLength(3);
+  });
+
+  test("a message of the user's while a task is waited for is answered, and the goal waits on for the task (G4, G1)", async () => {
+    const gate = createGate();
+    const play = await stage.play({
+      root: [{ toolCalls: [task("long")] }, "Waiting.", "You said blue.", "I have read it.", COMPLETE, "Done."],
+      children: { long: { text: "long result", until: gate.opened } },
+    });
+    await play.goal("wait for the long one");
+    await play.say("make it blue");
+    await play.untilIdle();
+    await Bun.sleep(700);
+    expect(play.requests()).toHaveLength(3);
+    expect((await play.stored())?.goal).toMatchObject({ status: "active", turns: 0 });
+    gate.open();
+    const { goal } = await play.untilGoal("complete");
+    expect(goal?.turns).toBe(1);
+    expect((await play.prompts()).map((text) => /kind="\w+"|blue|long result/.exec(text)?.[0])).toEqual([
+      'kind="goal"',
+      "blue",
+      "long result",
+      'kind="continuation"',
+    ]);
   });
 
   test("an abort pauses the goal, nothing prompts the session, and /goal resume goes on (G5, D9)", async () => {
@@ -85,6 +109,10 @@ describe("a goal on the real OpenCode", () => {
     await started;
     const { goal } = await play.untilGoal("paused");
     expect(goal).toMatchObject({ by: "user" });
+    await stage.server.events.waitFor(
+      ({ type, properties }) =>
+        type === "tui.toast.show" && String(properties.message) === "Goal paused by you. /goal resume goes on.",
+    );
     await Bun.sleep(3_500);
     expect(play.requests()).toHaveLength(2);
     expect((await play.stored())?.tasks).toMatchObject([{ status: "cancelled", delivery: { state: "pending" } }]);
@@ -94,18 +122,21 @@ describe("a goal on the real OpenCode", () => {
     expect(continuation).toContain("1 cancelled");
   });
 
-  test("/goal, pause, resume and clear start no turn and are shown, and the model never reads them (G18)", async () => {
-    const play = await stage.play(["First turn.", "Never asked.", "Never asked."]);
+  test("/goal status, why, list, edit, pause and clear start no turn and are shown, and the model never reads them (G18)", async () => {
+    const gate = createGate();
+    const play = await stage.play(["First turn.", { text: "Second turn.", until: gate.opened }, "Nothing."]);
     await play.goal("stay", "build");
-    await play.until("the continuation has been answered", () => play.requests().length === 2);
+    await play.until("the second turn works", () => play.requests().length === 2);
     await play.goal("pause");
+    gate.open();
     await play.untilGoal("paused");
     await play.untilIdle();
     const requests = play.requests().length;
     const answers = async () => (await play.framed("answer")).length;
     const before = await answers();
-    for (const words of ["", "status", "pause"]) await play.goal(words);
-    expect(await answers()).toBe(before + 3);
+    const all = ["", "status", "why", "list", "edit stay here", "pause"];
+    for (const words of all) await play.goal(words);
+    expect(await answers()).toBe(before + all.length);
     await play.goal("clear");
     await play.until("the goal is gone", async () => (await play.stored())?.goal === undefined);
     await Bun.sleep(500);
@@ -191,9 +222,7 @@ describe("a goal on the real OpenCode", () => {
       children: { patient: { text: "patient result", until: gate.opened } },
     });
     await play.goal("outlive a compaction");
-    const [first] = await play.messages();
-    const { providerID, modelID } = first?.info.role === "user" ? first.info.model : { providerID: "", modelID: "" };
-    await stage.server.client.session.summarize({ path: { id: play.id }, body: { providerID, modelID } });
+    await compact(play);
     const summary = stage.model.requests.find(({ kind, sessionID }) => kind === "summary" && sessionID === play.id);
     expect(JSON.stringify(summary?.messages)).toContain("keep it word for word: outlive a compaction");
     expect(await play.framed("continuation")).toEqual([]);
@@ -201,6 +230,38 @@ describe("a goal on the real OpenCode", () => {
     const { goal, tasks } = await play.untilGoal("complete");
     expect(goal?.turns).toBe(1);
     expect(tasks).toMatchObject([{ status: "completed" }]);
+  });
+
+  test("a compaction counts for the budget of a goal, and takes nothing away of what was used before it (G8, G13)", async () => {
+    const gate = createGate();
+    const using = (reply: ReplySpec, promptTokens: number) => ({
+      ...reply,
+      usage: { promptTokens, completionTokens: 0 },
+    });
+    const play = await stage.play({
+      root: [
+        using({ toolCalls: [task("thrifty")] }, 10_000),
+        using({ text: "Waiting." }, 10_000),
+        using({ text: "I have read it." }, 10_000),
+        using({ text: "On it." }, 9_900),
+        using({ text: "This is left." }, 100),
+      ],
+      children: {
+        thrifty: { text: "thrifty result", until: gate.opened, usage: { promptTokens: 1, completionTokens: 0 } },
+      },
+    });
+    const used = async () => (await play.stored())?.goal?.tokens.own ?? 0;
+    await play.goal("spend it --tokens 40k");
+    await play.until("both steps are counted", async () => (await used()) === 20_000);
+    await compact(play);
+    gate.open();
+    // 39,901 without the compaction: it is what uses the budget up.
+    const { goal } = await play.untilGoal("limited");
+    expect(goal).toMatchObject({ limit: "40k tokens", turns: 1, tokens: { tasks: 1 } });
+    await play.until("it has wrapped up", () => play.requests().length === 5);
+    await play.untilIdle();
+    expect(await play.framed("wrapup")).toHaveLength(1);
+    expect(play.requests()).toHaveLength(5);
   });
 
   test("a continuation keeps agent, model and variant of the user's last message (D7)", async () => {
@@ -223,3 +284,10 @@ describe("a goal on the real OpenCode", () => {
     }
   });
 });
+
+/** What `/compact` does. */
+async function compact(play: Play): Promise<void> {
+  const [first] = await play.messages();
+  const { providerID, modelID } = first?.info.role === "user" ? first.info.model : { providerID: "", modelID: "" };
+  await stage.server.client.session.summarize({ path: { id: play.id }, body: { providerID, modelID } });
+}

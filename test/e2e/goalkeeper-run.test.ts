@@ -9,35 +9,29 @@ import { launch } from "./background.ts";
 import { type CliStage, openCliStage } from "./goalkeeper-run.ts";
 import { COMPLETE, PLUGIN, task } from "./stage.ts";
 
-/** With goalkeeper's plugin, and without it: a server of each listens for the runs that attach themselves. */
 let stage: CliStage;
-let bare: CliStage;
+/** It listens for the runs that attach themselves. */
 let server: OpencodeServer;
-let bareServer: OpencodeServer;
 
 beforeAll(async () => {
   const permission = { "*": "allow", bash: { "*": "allow", "echo asked": "ask" } };
-  [stage, bare] = await Promise.all([
-    openCliStage({ options: { max_auto_turns: 2 }, config: { permission } }),
-    openCliStage({ plugin: false, config: { permission } }),
-  ]);
-  [server, bareServer] = await Promise.all([stage.opencode.serve(), bare.opencode.serve()]);
+  stage = await openCliStage({ options: { max_auto_turns: 2 }, config: { permission } });
+  server = await stage.opencode.serve();
 }, 60_000);
 
-afterAll(async () => {
-  await Promise.all([stage, bare].map((opened) => opened?.[Symbol.asyncDispose]()));
-});
+afterAll(() => stage?.[Symbol.asyncDispose]());
 
 const BASH = (command: string) => ({ name: "bash", args: { command, description: command } });
 const BLOCKED = { toolCalls: [{ name: "update_goal", args: { status: "blocked", blocker: "there is no key" } }] };
 
 /** On the server that listens already. */
-function attached(
-  args: readonly string[],
-  { stage: on = stage, ...options }: { stage?: CliStage; stdin?: string } = {},
-) {
-  const url = on === stage ? server.url : bareServer.url;
-  return on.start(["run", "--attach", url, ...args], options);
+function attached(args: readonly string[], options: { stdin?: string } = {}) {
+  return stage.start(["run", "--attach", server.url, ...args], options);
+}
+
+/** In the project without our plugin. */
+function attachedBare(args: readonly string[]) {
+  return attached(["--dir", stage.bare, ...args]);
 }
 
 describe.concurrent("goalkeeper run with a server of its own", () => {
@@ -49,30 +43,6 @@ describe.concurrent("goalkeeper run with a server of its own", () => {
     const { code, stdout, stderr } = await run.ended;
     expect([code, stdout]).toEqual([0, "Hello from the agent.\n"]);
     expect(stderr).toContain("goalkeeper: answered\n");
-    expect(run.processes()).toEqual([]);
-  });
-
-  test("waits for three background tasks of OpenCode's own, and for the answers to their reports", async () => {
-    const gate = createGate();
-    const slow = (text: string) => ({ text, until: gate.opened });
-    const prompt = bare.script("native", {
-      root: [{ toolCalls: [task("red"), task("green"), task("blue")] }, "I wait.", "One.", "Two.", "Three."],
-      children: { red: slow("red result"), green: slow("green result"), blue: "blue result" },
-    });
-    const run = bare.start(["run", "--format", "json", prompt]);
-    await run.until("the root waits", () =>
-      run.events().some((event) => event.type === "waiting" && event.for.length > 0),
-    );
-    gate.open();
-    const { code } = await run.ended;
-    expect(run.events().at(-1)).toMatchObject({ type: "ended", exitCode: 0, outcome: "answered" });
-    expect(code).toBe(0);
-    const reports = bare
-      .requests("native")
-      .at(-1)
-      ?.messages.map((message) => JSON.stringify(message))
-      .join("\n");
-    for (const said of ["red result", "green result", "blue result"]) expect(reports).toContain(said);
     expect(run.processes()).toEqual([]);
   });
 
@@ -137,12 +107,35 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
   });
 
   test("waits for a background task, whose result the agent has answered", async () => {
-    const prompt = bare.script("one-native", {
+    const prompt = stage.script("one-native", {
       root: [{ text: "Sent.", toolCalls: [task("single")] }, "I wait.", "I have read it."],
       children: { single: { text: "single result", delayMs: 1_500 } },
     });
-    const { code, stdout } = await attached([prompt], { stage: bare }).ended;
+    const { code, stdout } = await attachedBare([prompt]).ended;
     expect([code, stdout]).toEqual([0, "Sent.\nI wait.\nI have read it.\n"]);
+  });
+
+  test("waits for three background tasks of OpenCode's own, and for the answers to their reports", async () => {
+    const gate = createGate();
+    const slow = (text: string) => ({ text, until: gate.opened });
+    const prompt = stage.script("native", {
+      root: [{ toolCalls: [task("red"), task("green"), task("blue")] }, "I wait.", "One.", "Two.", "Three."],
+      children: { red: slow("red result"), green: slow("green result"), blue: "blue result" },
+    });
+    const run = attachedBare(["--format", "json", prompt]);
+    await run.until("the root waits", () =>
+      run.events().some((event) => event.type === "waiting" && event.for.length > 0),
+    );
+    gate.open();
+    const { code } = await run.ended;
+    expect(run.events().at(-1)).toMatchObject({ type: "ended", exitCode: 0, outcome: "answered" });
+    expect(code).toBe(0);
+    const reports = stage
+      .requests("native")
+      .at(-1)
+      ?.messages.map((message) => JSON.stringify(message))
+      .join("\n");
+    for (const said of ["red result", "green result", "blue result"]) expect(reports).toContain(said);
   });
 
   test("waits for launched tasks, and for the answer to the message about them", async () => {
@@ -178,14 +171,14 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
   });
 
   test("says once of each task that it works, and how it has ended", async () => {
-    const prompt = bare.script("told", {
+    const prompt = stage.script("told", {
       root: [{ toolCalls: [task("spoilt"), task("sound")] }, "I wait.", "One.", "Two."],
       children: {
         spoilt: { error: { status: 401, message: "bad key" }, delayMs: 1_500 },
         sound: { text: "ok", delayMs: 2_500 },
       },
     });
-    const { code, stderr } = await attached([prompt], { stage: bare }).ended;
+    const { code, stderr } = await attachedBare([prompt]).ended;
     expect(code).toBe(0);
     const lines = stderr.split("\n").filter((line) => line.startsWith("goalkeeper: task "));
     expect(lines.sort()).toEqual([
@@ -316,7 +309,7 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
     ["no such agent", ["--agent", "nobody", "x"], 'no agent "nobody"; there are: build, plan'],
     ["no such model", ["--model", "scripted/nobody", "x"], 'no model "scripted/nobody"; there are: scripted/model.'],
   ])("exits 2 with %s", async (_what, args, said) => {
-    const { code, stdout, stderr } = await attached(args, { stage: bare }).ended;
+    const { code, stdout, stderr } = await attachedBare(args).ended;
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toContain(said);
     expect(stderr).toContain("No prompt was sent.");

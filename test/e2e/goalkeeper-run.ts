@@ -24,6 +24,8 @@ let runs = 0;
 export interface CliStage {
   readonly opencode: IsolatedOpencode;
   readonly model: ScriptedModel;
+  /** The directory of another project, which has no plugin of ours. */
+  readonly bare: string;
   /** Plays `script` for the session whose first prompt contains `[name]`, and answers that prompt. */
   script(name: string, script: Script): string;
   /** Model requests of that session, its children left out. */
@@ -56,14 +58,14 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+/** `options`: of our plugin; `config`: of OpenCode, in both projects. */
 export async function openCliStage({
-  options = {},
-  plugin = true,
-  ...environment
-}: Omit<EnvironmentOptions, "model" | "plugins"> & {
-  readonly options?: Readonly<Record<string, unknown>>;
-  readonly plugin?: boolean;
-} = {}): Promise<CliStage> {
+  options,
+  config,
+}: {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly config: NonNullable<EnvironmentOptions["config"]>;
+}): Promise<CliStage> {
   const readers = new Map<string, ScriptReader>();
   const names = new Map<string, string>();
   const nameOf = (request: ModelRequest): string | undefined => {
@@ -79,14 +81,17 @@ export async function openCliStage({
     if (reader === undefined) throw new Error(`no script for ${request.firstUserText}`);
     return reader.next(request);
   });
-  const plugins: EnvironmentOptions["plugins"] = plugin ? [[PLUGIN, options]] : [];
-  const opencode = createIsolatedOpencode({ model, plugins, ...environment });
+  const files = { "opencode.json": JSON.stringify({ plugin: [[PLUGIN, options]] }) };
+  const opencode = createIsolatedOpencode({ model, config, files });
+  const bare = join(opencode.root, "bare");
+  mkdirSync(bare);
   const bin = join(opencode.root, "bin");
   mkdirSync(bin);
   symlinkSync(opencode.binary, join(bin, "opencode"));
   return {
     opencode,
     model,
+    bare,
     script(name, script) {
       readers.set(name, new ScriptReader(script));
       return `[${name}] do your part`;

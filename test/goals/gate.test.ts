@@ -148,6 +148,16 @@ describe("waits for the root", () => {
     ]);
   });
 
+  test("for what a task asks, under the title by which people know it", () => {
+    const ask = (sessionID: string): Ask => ({ askID: "que_1", sessionID, kind: "question", about: "Which?" });
+    const title = (sessionID: string) => {
+      const decision = decide(aGoal(), aRoot({ asks: [ask(sessionID)] }), [aTask()], NOW, GATE);
+      const asked = decision.kind === "wait" ? decision.reasons.find(({ why }) => why === "ask-open") : undefined;
+      return asked?.why === "ask-open" ? asked.title : "it does not wait for it";
+    };
+    expect([CHILD, ROOT, "ses_unknown"].map(title)).toEqual(["look at the tests", undefined, "ses_unknown"]);
+  });
+
   test("for the answer to the user's message, at most 30 seconds of idle", () => {
     const unanswered = { messageID: "msg_1", at: T0 };
     const idle = (since: number) => aRoot({ unanswered, activity: { kind: "idle", since } });
@@ -388,6 +398,13 @@ describe("in opencode run", () => {
       "ask-open",
       "user-message-unanswered",
     ]);
+    expect(reportReasons(root, NOW)).toEqual([]);
+  });
+
+  test("a turn that ends may be kept open although a task below it asks something", () => {
+    const asks: readonly Ask[] = [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }];
+    const root = aRoot({ asks, activity: { kind: "ending", since: NOW, askAt: NOW + SECOND } });
+    expect(rootReasons(root, NOW).map((reason) => reason.why)).toEqual(["ask-open"]);
     expect(reportReasons(root, NOW)).toEqual([]);
   });
 

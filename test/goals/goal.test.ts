@@ -323,6 +323,17 @@ describe("a usage limit", () => {
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60].map((minutes) => minutes * 60_000));
   });
 
+  test("that ends when the provider says is believed once; met again, it is waited for longer each time", () => {
+    let goal: Goal | undefined = aGoal();
+    const waits: number[] = [];
+    for (const seconds of ["2", "2", "3600", "2", "2"]) {
+      goal = next(goal ?? aGoal(), limitedBy({ headers: { "retry-after": seconds } }), T0);
+      waits.push(((goal?.quotaUntil ?? 0) - T0) / 1_000);
+    }
+    expect(goal).toMatchObject({ status: "active", failures: 0 });
+    expect(waits).toEqual([2, 60, 3_600, 240, 480]);
+  });
+
   test("is over with a turn that succeeds, and with a resume", () => {
     const waiting = aGoal({ quotaUntil: T0 + 9, quotaHits: 3 });
     const calm = { quotaUntil: 0, quotaHits: 0 };

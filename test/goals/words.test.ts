@@ -40,6 +40,10 @@ const WAITS: readonly [WaitReason, string][] = [
     { why: "ask-open", sessionID: "ses_2", kind: "permission", about: "bash: rm", endedBy: "user" },
     "a permission is open in ses_2: bash: rm (until you act)",
   ],
+  [
+    { why: "ask-open", sessionID: "ses_2", kind: "question", about: "Colour", title: "paint it", endedBy: "user" },
+    'a question is open in "paint it": Colour (until you act)',
+  ],
   [{ why: "user-message-unanswered", ...UNTIL }, "your message comes first (at most 1m 15s more)"],
   [{ why: "back-off", failures: 1, ...UNTIL }, "1 failed turn, trying again (at most 1m 15s more)"],
   [{ why: "back-off", failures: 2, ...UNTIL }, "2 failed turns, trying again (at most 1m 15s more)"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { announcement } from "../../src/keeper/announcement.ts";
+import { announcement, askAnnouncement } from "../../src/keeper/announcement.ts";
 import { anEndedTask, aTask, delivered, OURS } from "../support/builders.ts";
 
 const launched = { origin: "launched", delivery: OURS } as const;
@@ -29,6 +29,14 @@ describe("a person is shown", () => {
     expect(announcement(last, "looked", [...all, aTask({ id: "ses_3", origin: "launched" })])).toBeUndefined();
     const told = { ...launched, delivery: delivered() };
     expect(announcement(anEndedTask(told), "looked", [anEndedTask(told)])).toBeUndefined();
+  });
+
+  test("what is asked of them, and in which task, while a goal waits for it", () => {
+    const ask = { askID: "que_1", sessionID: "ses_2", kind: "question", about: "Colour" } as const;
+    const shown = (title?: string) => askAnnouncement(ask, title).message;
+    expect(shown("paint it")).toBe('The goal waits for you: a question is open in "paint it": Colour');
+    expect(shown()).toBe("The goal waits for you: a question is open: Colour");
+    expect(askAnnouncement({ ...ask, about: "x".repeat(999) }, "y".repeat(999)).message.length).toBeLessThan(250);
   });
 
   test("nothing of what OpenCode shows itself: a foreground task, or the success of one of its own", () => {

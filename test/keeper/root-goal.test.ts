@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { GoalEvent } from "../../src/goals/goal.ts";
+import type { Ask } from "../../src/goals/root.ts";
 import type { HostEvent } from "../../src/host/port.ts";
-import type { Observation } from "../../src/keeper/messages.ts";
+import type { Effect, Observation } from "../../src/keeper/messages.ts";
 import { RootGoal } from "../../src/keeper/root-goal.ts";
-import { aGoal, aRoot, CHILD, GATE, ROOT, T0, TIMING } from "../support/builders.ts";
+import { aGoal, aRoot, aTask, CHILD, GATE, ROOT, T0, TIMING } from "../support/builders.ts";
 
 const LIMITS = { budget: { turns: 25, tokens: 1_000, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 };
 const config = {
@@ -20,19 +21,21 @@ const config = {
 let now: number;
 let observed: Observation[];
 let changes: string[];
+let performed: Effect[];
 let pursuit: RootGoal;
 
 beforeEach(() => {
   now = T0;
   observed = [];
   changes = [];
+  performed = [];
   pursuit = new RootGoal({
     rootID: ROOT,
     now: () => now,
     config,
     ids: { message: () => "msg_5" },
     onChange: (_, event) => changes.push(event),
-    perform: () => {},
+    perform: (effect) => performed.push(effect),
     observe: (observation) => observed.push(observation),
   });
 });
@@ -111,6 +114,50 @@ describe("what must not go on", () => {
     const root = aRoot({ voice: { agent: "plan", model: { providerID: "p", modelID: "m" } } });
     expect(pursuit.enforce(decide(root))).toBe(true);
     expect(pursuit.value).toMatchObject({ status: "paused", by: "restricted-agent" });
+  });
+});
+
+describe("what is asked of the user while a goal is pursued", () => {
+  const question: Ask = { askID: "que_1", sessionID: CHILD, kind: "question", about: "Colour" };
+  const tasks = [aTask()];
+  const shown = () => performed.flatMap((effect) => (effect.type === "toast" ? [effect.message] : []));
+  const IN_CHILD = 'The goal waits for you: a question is open in "look at the tests": Colour';
+  const announce = (more: Parameters<typeof aRoot>[0]) => {
+    const root = aRoot(more);
+    pursuit.announceAsks(pursuit.decide(root, tasks), root, tasks);
+  };
+
+  test("is shown once, and again when it is asked again", () => {
+    pursuit.event(SET);
+    announce({ asks: [question] });
+    announce({ asks: [question], lastMessageID: "msg_9" });
+    expect(shown()).toEqual([IN_CHILD]);
+    announce({ asks: [] });
+    announce({ asks: [{ ...question, askID: "que_2" }] });
+    expect(shown()).toEqual([IN_CHILD, IN_CHILD]);
+  });
+
+  test("is shown for each that is open, that of the root without a title", () => {
+    pursuit.event(SET);
+    announce({ asks: [question] });
+    announce({ asks: [question, { askID: "per_1", sessionID: ROOT, kind: "permission", about: "bash" }] });
+    expect(shown()).toEqual([IN_CHILD, "The goal waits for you: a permission is open: bash"]);
+  });
+
+  test("is not shown where there is no goal, or one that would not go on anyway", () => {
+    announce({ asks: [question] });
+    pursuit.event(SET);
+    announce({ asks: [question], presence: { kind: "quiet", since: T0 } });
+    announce({ asks: [question], presence: { kind: "asleep", since: T0 } });
+    announce({ asks: [question], voice: { agent: "plan", model: { providerID: "p", modelID: "m" } } });
+    expect(shown()).toEqual([]);
+    pursuit.event({ type: "pause", by: "user", reason: "r" });
+    performed = [];
+    announce({ asks: [question] });
+    expect(shown()).toEqual([]);
+    pursuit.event({ type: "resume", liveTaskIDs: [] });
+    announce({ asks: [question] });
+    expect(shown()).toEqual([IN_CHILD]);
   });
 });
 
