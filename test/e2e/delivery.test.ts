@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createGate } from "../../src/testing/index.ts";
-import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task, textOf } from "./stage.ts";
 import { breakCalls, calls, type Fault, UNRELIABLE_HOST } from "./unreliable-host.ts";
 
 const OPTIONS = { missing_task_grace_seconds: 1, max_prompt_failures: 2 };
@@ -11,15 +11,13 @@ let stage: Stage;
 let still: Stage;
 
 beforeAll(async () => {
-  [stage, still] = await Promise.all([
-    openStage({ options: OPTIONS, before: [[UNRELIABLE_HOST, OPTIONS]] }),
-    openStage({ options: { ...OPTIONS, auto_continue: false } }),
+  [stage, still] = await openStages([
+    { options: OPTIONS, before: [[UNRELIABLE_HOST, OPTIONS]] },
+    { options: { ...OPTIONS, auto_continue: false } },
   ]);
 });
 
-afterAll(async () => {
-  await Promise.all([stage, still].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => stage[Symbol.asyncDispose]());
 
 describe.concurrent("a continuation through a host that fails", () => {
   const cases: readonly [how: Fault["how"], times: number, sends: number][] = [

@@ -4,11 +4,12 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { createOpencodeClient } from "@opencode-ai/sdk/client";
 import {
   createIsolatedOpencode,
-  type EnvironmentOptions,
   type IsolatedOpencode,
   type OpencodeServer,
+  type ScriptedModel,
   startScriptedModel,
 } from "../../src/testing/index.ts";
 import { COMPLETE, PLUGIN } from "./stage.ts";
@@ -33,41 +34,68 @@ beforeAll(() => {
 
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
+// Each in a project of its own, in one OpenCode: a start of it costs seconds.
 describe("the plugin as OpenCode installs and loads it", () => {
-  test("the packed tarball installs without a download, and its options arrive", async () => {
-    const asked: string[] = [];
-    // A registry that knows nothing stands for having no network: npm would ask it even for optional peers.
-    const registry = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      fetch(request) {
-        asked.push(`${request.method} ${new URL(request.url).pathname}`);
-        return Response.json({}, { status: 404 });
-      },
-    });
-    const environment: EnvironmentOptions = {
-      plugins: [[`opencode-goalkeeper@file:${tarball}`, { command: "pursue" }]],
-      env: { npm_config_registry: `http://127.0.0.1:${registry.port}/` },
-    };
-    await pursue("pursue", environment, (opencode) => {
-      const installed = readdirSync(join(opencode.root, "cache"), { recursive: true, encoding: "utf8" });
-      const packages = installed.flatMap((path) => /\/node_modules\/((?:@[^/]+\/)?[^/.@][^/]*)$/.exec(path)?.[1] ?? []);
-      expect(packages).toEqual(["opencode-goalkeeper"]);
-    });
+  const asked: string[] = [];
+  // A registry that knows nothing stands for having no network: npm would ask it even for optional peers.
+  const registry = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      asked.push(`${request.method} ${new URL(request.url).pathname}`);
+      return Response.json({}, { status: 404 });
+    },
+  });
+  let model: ScriptedModel;
+  let opencode: IsolatedOpencode;
+  let server: OpencodeServer;
+
+  beforeAll(async () => {
+    model = await startScriptedModel([COMPLETE, "Done."]);
+    opencode = createIsolatedOpencode({ model, env: { npm_config_registry: `http://127.0.0.1:${registry.port}/` } });
+    server = await opencode.serve();
+  });
+
+  afterAll(async () => {
+    await opencode?.dispose();
+    await model?.close();
     await registry.stop(true);
+  });
+
+  test("the packed tarball installs without a download, and its options arrive", async () => {
+    await expectGoal("pursue", [[`opencode-goalkeeper@file:${tarball}`, { command: "pursue" }]]);
+    const installed = readdirSync(join(opencode.root, "cache"), { recursive: true, encoding: "utf8" });
+    const packages = installed.flatMap((path) => /\/node_modules\/((?:@[^/]+\/)?[^/.@][^/]*)$/.exec(path)?.[1] ?? []);
+    expect(packages).toEqual(["opencode-goalkeeper"]);
     // npm's audit, which it does without when nobody answers.
     expect(asked.filter((request) => !request.includes("/-/npm/"))).toEqual([]);
   });
 
   test("a folder given as a file URL loads", async () => {
-    await pursue("goal", { plugins: [pathToFileURL(unpacked).href] });
+    await expectGoal("goal", [pathToFileURL(unpacked).href]);
   });
 
   test("a path relative to the configuration loads, with options", async () => {
-    await pursue("aim", { config: { plugin: [["./goalkeeper", { command: "aim" }]] } }, undefined, (opencode) => {
-      cpSync(unpacked, join(opencode.root, "goalkeeper"), { recursive: true });
+    await expectGoal("aim", [["./goalkeeper", { command: "aim" }]], (project) => {
+      cpSync(unpacked, join(project, "goalkeeper"), { recursive: true });
     });
   });
+
+  /** Says the command in a new project with this list of plugins, and expects that a goal is set by it and met. */
+  async function expectGoal(command: string, plugin: unknown, prepare: (project: string) => void = () => {}) {
+    const directory = join(opencode.root, command);
+    mkdirSync(directory);
+    writeFileSync(join(directory, "opencode.json"), JSON.stringify({ plugin }));
+    prepare(directory);
+    const { session } = createOpencodeClient({ baseUrl: server.url, directory });
+    const path = { id: (await session.create({ body: {} })).data?.id ?? "" };
+    await session.command({ path, body: { command, arguments: "be installed" } });
+    // It is written a moment after the turn has ended.
+    const goal = { objective: "be installed", status: "complete" };
+    const stored = async () => (await server.metadata(path.id)).goalkeeper ?? {};
+    for (let again = 0; again < 100 && !Bun.deepMatch({ goal }, await stored()); again++) await Bun.sleep(50);
+    expect(await stored()).toMatchObject({ goal });
+  }
 });
 
 describe("the package in a consumer's project", () => {
@@ -125,31 +153,3 @@ describe("the package in a consumer's project", () => {
     return spawnSync("node", [tsc, ...options, file], { cwd: consumer, encoding: "utf8" }).stdout;
   }
 });
-
-/** Says the command to a new OpenCode, and expects that a goal is set by it and met. */
-async function pursue(
-  command: string,
-  environment: EnvironmentOptions,
-  look: (opencode: IsolatedOpencode) => void = () => {},
-  prepare: (opencode: IsolatedOpencode) => void = () => {},
-): Promise<void> {
-  await using model = disposable(await startScriptedModel([COMPLETE, "Done."]));
-  await using opencode = createIsolatedOpencode({ model, ...environment });
-  prepare(opencode);
-  const server = await opencode.serve();
-  const { id } = await server.createSession();
-  await server.client.session.command({ path: { id }, body: { command, arguments: "be installed" } });
-  // It is written a moment after the turn has ended.
-  const goal = { objective: "be installed", status: "complete" };
-  for (let again = 0; again < 100 && !Bun.deepMatch({ goal }, await stored(server, id)); again++) await Bun.sleep(50);
-  expect(await stored(server, id)).toMatchObject({ goal });
-  look(opencode);
-}
-
-async function stored(server: OpencodeServer, id: string): Promise<object> {
-  return ((await server.metadata(id)).goalkeeper as object | undefined) ?? {};
-}
-
-function disposable<T extends { close(): Promise<void> }>(closeable: T): T & AsyncDisposable {
-  return Object.assign(closeable, { [Symbol.asyncDispose]: () => closeable.close() });
-}

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createGate } from "../../src/testing/index.ts";
 import { asked, expectSilence, launches, untilAnswered, untilStatus, untilTurn, warmUp } from "./background.ts";
-import { openStage, type Play, type Stage } from "./stage.ts";
+import { openStages, type Play, type Stage } from "./stage.ts";
 
 let stage: Stage;
 /** A user with a command of that name. */
@@ -12,16 +12,11 @@ let taken: Stage;
 beforeAll(async () => {
   const command = { tasks: { template: "what is there to do?", description: "mine" } };
   const options = { max_concurent_tasks: 2, on_interrupt: "stop", stale_task_seconds: "10" };
-  [stage, taken] = await Promise.all([
-    openStage({ options: { max_concurrent_tasks: 2 } }),
-    openStage({ options, config: { command } }),
-  ]);
+  [stage, taken] = await openStages([{ options: { max_concurrent_tasks: 2 } }, { options, config: { command } }]);
   await warmUp(stage);
 });
 
-afterAll(async () => {
-  await Promise.all([stage, taken].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => stage[Symbol.asyncDispose]());
 
 /** As the TUI does. */
 async function tasks({ id }: Play, args: string, { server } = stage): Promise<void> {

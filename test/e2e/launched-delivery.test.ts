@@ -14,7 +14,7 @@ import {
   untilTurn,
 } from "./background.ts";
 import { request, writeMetadata } from "./other-client.ts";
-import { COMPLETE, openStage, type Play, type Stage, textOf } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, textOf } from "./stage.ts";
 import { isReconciled, isStarted, storedTasks, toldTimes, untilAllReconciled, untilTask } from "./stored-tasks.ts";
 import { breakCalls, calls, type Fault, UNRELIABLE_HOST } from "./unreliable-host.ts";
 
@@ -40,15 +40,16 @@ beforeAll(async () => {
   const permission = { "*": "allow", bash: { "*": "allow", "echo asked": "ask" } };
   const config = { agent: AGENTS, permission };
   const models = { model: MODEL, other: MODEL, third: MODEL };
-  [stage, still] = await Promise.all([
-    openStage({ options: OPTIONS, before: [[UNRELIABLE_HOST, OPTIONS]], config, models }),
-    openStage({ options: { ...OPTIONS, auto_continue: false } }),
-  ]);
+  [stage, still] = await openStages(
+    [
+      { options: OPTIONS, before: [[UNRELIABLE_HOST, OPTIONS]], config },
+      { options: { ...OPTIONS, auto_continue: false } },
+    ],
+    models,
+  );
 });
 
-afterAll(async () => {
-  await Promise.all([stage, still].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => stage[Symbol.asyncDispose]());
 
 describe("the end of a launched task", () => {
   test("does not talk over a parent at work: it comes after its turn, once (D3)", async () => {

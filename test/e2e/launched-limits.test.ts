@@ -17,7 +17,7 @@ import {
   untilTurn,
   warmUp,
 } from "./background.ts";
-import { openStage, type Play, type Stage } from "./stage.ts";
+import { openStages, type Play, type Stage } from "./stage.ts";
 
 /** One slot for each model; a test that needs slots has a model of its own. */
 let narrow: Stage;
@@ -46,16 +46,11 @@ beforeAll(async () => {
   };
   const max_concurrent_tasks = { "scripted/first-of-two": 1, "scripted/second-of-two": 2 };
   const options = { max_concurrent_tasks, max_task_depth: 1, unstable_models: ["*bad*"], on_interrupt: "keep" };
-  [narrow, set] = await Promise.all([
-    openStage({ models, options: { max_concurrent_tasks: 1 } }),
-    openStage({ models, options, config: { agent } }),
-  ]);
+  [narrow, set] = await openStages([{ options: { max_concurrent_tasks: 1 } }, { options, config: { agent } }], models);
   await Promise.all([narrow, set].map(warmUp));
 });
 
-afterAll(async () => {
-  await Promise.all([narrow, set].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => narrow[Symbol.asyncDispose]());
 
 describe.concurrent("max_concurrent_tasks", () => {
   beforeAll(() => Promise.all([narrow, set].map(calm)));

@@ -21,7 +21,7 @@ import {
   warmUp,
 } from "./background.ts";
 import { request } from "./other-client.ts";
-import { openStage, type Play, type Stage } from "./stage.ts";
+import { openStages, type Play, type Stage } from "./stage.ts";
 
 let stage: Stage;
 /** Records go a second after their delivery. */
@@ -34,17 +34,15 @@ beforeAll(async () => {
     asker: { mode: "all", description: "may ask", permission: { question: "allow" } },
     planner: { mode: "primary", permission: { edit: "deny", task: "allow" } },
   };
-  [stage, brief, strict] = await Promise.all([
-    openStage({ config: { agent }, options: { max_concurrent_tasks: 0 } }),
-    openStage({ options: { task_cleanup_delay_seconds: 1 } }),
-    openStage({ options: { stale_task_seconds: 2 } }),
+  [stage, brief, strict] = await openStages([
+    { config: { agent }, options: { max_concurrent_tasks: 0 } },
+    { options: { task_cleanup_delay_seconds: 1 } },
+    { options: { stale_task_seconds: 2 } },
   ]);
   await Promise.all([stage, brief, strict].map(warmUp));
 });
 
-afterAll(async () => {
-  await Promise.all([stage, brief, strict].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => stage[Symbol.asyncDispose]());
 
 const HALF: ReplySpec = { text: "half of it", toolCalls: [bash("echo half")] };
 const HALF_THEN_HANGS = [HALF, { hang: true }];

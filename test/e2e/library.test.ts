@@ -10,7 +10,7 @@ import type { Task } from "../../src/tasks/task.ts";
 import { createGate, type ReplyFunction } from "../../src/testing/index.ts";
 import { AUTHOR_URL, type AuthorCall, type SeenChange } from "./library-author.ts";
 import { logLines, vanish } from "./other-client.ts";
-import { COMPLETE, openStage, PLUGIN, type Play, type Stage, textOf } from "./stage.ts";
+import { COMPLETE, openStages, PLUGIN, type Play, type Stage, textOf } from "./stage.ts";
 
 const root = fileURLToPath(PLUGIN);
 /** A project of another author, with the built package among its dependencies, as npm would put it there. */
@@ -43,14 +43,14 @@ beforeAll(async () => {
   });
   cpSync(join(root, "test/e2e/library-author.ts"), join(place, "library-author.ts"));
   const others = [join(place, "second-opinion"), [join(place, "library-author.ts"), MANAGERS]] as const;
-  [alone, beside] = await Promise.all([
-    openStage({ goalkeeper: false, after: others }),
-    openStage({ before: [others[0]], after: [others[1]] }),
+  [alone, beside] = await openStages([
+    { goalkeeper: false, after: others },
+    { before: [others[0]], after: [others[1]] },
   ]);
 });
 
 afterAll(async () => {
-  await Promise.all([alone, beside].map((stage) => stage?.[Symbol.asyncDispose]()));
+  await alone?.[Symbol.asyncDispose]();
   rmSync(place, { recursive: true, force: true });
 });
 
@@ -384,8 +384,8 @@ describe.concurrent("beside goalkeeper's own plugin", () => {
   });
 });
 
-describe("beside goalkeeper's own plugin, killed with SIGKILL and started again", () => {
-  const [single, author] = [manager(() => beside, "single"), manager(() => beside, "author")];
+// All at once: a start of OpenCode costs seconds.
+describe("killed with SIGKILL, started again", () => {
   const halfThenHangs = [{ text: "half way there", toolCalls: [SHELL] }, { hang: true }];
   const root: ReplyFunction = ({ step, toolResults, lastUserText }) => {
     if (step === 0) return "First turn.";
@@ -395,7 +395,86 @@ describe("beside goalkeeper's own plugin, killed with SIGKILL and started again"
   let plays: { readonly woken: Play; readonly asleep: Play };
   let lost: { readonly woken: Task; readonly asleep: Task };
 
+  let awake: Play;
+  let asleep: Play;
+  let first: Task;
+  let second: Task;
+  let sleeper: Task;
+
   beforeAll(async () => {
+    await playBeside();
+    await playAlone();
+    await alone.restart({ kill: true });
+  });
+
+  describe("beside goalkeeper's own plugin", () => {
+    const author = manager(() => beside, "author");
+
+    test("a lost task that its manager tells at once is not told again when the goal goes on (M7)", async () => {
+      const { woken: play } = plays;
+      await play.until("its manager has told it", async () => (await play.framed("task-outcome")).length === 1, 45_000);
+      await play.untilIdle();
+      await play.say("go on");
+      await play.untilGoal("complete");
+      await play.untilIdle();
+      expect((await play.prompts()).filter((text) => text.includes("LOST"))).toHaveLength(1);
+    });
+
+    test("one that both tell when the user writes is told by one of them (M7)", async () => {
+      const { asleep: play } = plays;
+      const isLost = async () => (await author.get(lost.asleep.id))?.status === "lost";
+      await play.until("the task is known to be lost", isLost, 45_000);
+      await play.until("here, too", async () => (await play.stored())?.tasks[0]?.status === "lost", 45_000);
+      await Bun.sleep(2_500);
+      await play.say("go on");
+      await play.untilGoal("complete");
+      await play.until("nothing is owed any more", async () => (await author.owed(play.id)).length === 0);
+      await play.untilIdle();
+      const told = (await play.prompts()).filter((text) => text.includes("LOST"));
+      expect(told).toHaveLength(1);
+      expect(told[0]).toContain(lost.asleep.id);
+    });
+  });
+
+  describe("without goalkeeper's own plugin", () => {
+    const [single, author] = [manager(() => alone, "single"), manager(() => alone, "author")];
+
+    test("with resume_on_start a running task is lost and told, a queued one started, and nothing twice (M6)", async () => {
+      await awake.until("both were told", async () => {
+        const told = (await awake.framed("task-outcome")).join("\n");
+        return told.includes("second result") && told.includes("LOST");
+      });
+      await awake.until("nothing is owed any more", async () => (await single.owed(awake.id)).length === 0);
+      await awake.untilIdle();
+      const views = await single.list(awake.id);
+      expect(views.map(({ task }) => [task.id, task.status, task.run.number])).toEqual([
+        [first.id, "lost", 1],
+        [second.id, "completed", 1],
+      ]);
+      const told = (await awake.framed("task-outcome")).join("\n");
+      for (const words of ["second result", "LOST", "half way there"]) expect(told.split(words)).toHaveLength(2);
+      expect(alone.model.requests.filter(({ sessionID }) => sessionID === second.id)).toHaveLength(1);
+      const prompts = (await alone.server.messages(second.id)).filter(({ info }) => info.role === "user");
+      expect(prompts.map(textOf)).toEqual(["second: do your part"]);
+    });
+
+    test("without it nothing is said before the user writes, and then once (M6)", async () => {
+      // A look that a busy machine answers too late is made again after 15 s.
+      const isLost = async () => (await author.get(sleeper.id))?.status === "lost";
+      await asleep.until("the task is known to be lost", isLost, 45_000);
+      await Bun.sleep(500);
+      expect(await asleep.prompts()).toEqual(["hello"]);
+      await asleep.say("go on");
+      await asleep.until("nothing is owed any more", async () => (await author.owed(asleep.id)).length === 0);
+      await asleep.untilIdle();
+      const told = (await asleep.prompts()).filter((text) => text.includes("LOST"));
+      expect(told).toHaveLength(1);
+      expect(told[0]).toContain(sleeper.id);
+    });
+  });
+
+  async function playBeside(): Promise<void> {
+    const [single, author] = [manager(() => beside, "single"), manager(() => beside, "author")];
     const woken = await beside.play({ root, children: { woken: halfThenHangs } });
     const asleep = await beside.play({ root, children: { asleep: halfThenHangs } });
     plays = { woken, asleep };
@@ -412,50 +491,10 @@ describe("beside goalkeeper's own plugin, killed with SIGKILL and started again"
         const { goalkeeper, ...others } = await beside.server.metadata(play.id);
         return [goalkeeper, ...Object.values(others)].every((kept) => (kept as StoredRoot).tasks[0]?.id === id);
       });
-    await beside.restart({ kill: true });
-    await beside.server.messages(woken.id);
-  });
+  }
 
-  test("a lost task that its manager tells at once is not told again when the goal goes on (M7)", async () => {
-    const { woken: play } = plays;
-    await play.until("its manager has told it", async () => (await play.framed("task-outcome")).length === 1, 45_000);
-    await play.untilIdle();
-    await play.say("go on");
-    await play.untilGoal("complete");
-    await play.untilIdle();
-    expect((await play.prompts()).filter((text) => text.includes("LOST"))).toHaveLength(1);
-  });
-
-  test("one that both tell when the user writes is told by one of them (M7)", async () => {
-    const { asleep: play } = plays;
-    const isLost = async () => (await author.get(lost.asleep.id))?.status === "lost";
-    await play.until("the task is known to be lost", isLost, 45_000);
-    await play.until("here, too", async () => (await play.stored())?.tasks[0]?.status === "lost", 45_000);
-    await Bun.sleep(2_500);
-    await play.say("go on");
-    await play.untilGoal("complete");
-    await play.until("nothing is owed any more", async () => (await author.owed(play.id)).length === 0);
-    await play.untilIdle();
-    const told = (await play.prompts()).filter((text) => text.includes("LOST"));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain(lost.asleep.id);
-  });
-});
-
-test("beside each other neither finds a second copy of itself, or anything wrong in its state (S1, S2)", () => {
-  expect(logLines(beside).filter((line) => /another copy|cannot be read|set aside|ERROR/.test(line))).toEqual([]);
-});
-
-describe("killed with SIGKILL, started again", () => {
-  const [single, author] = [manager(() => alone, "single"), manager(() => alone, "author")];
-  let awake: Play;
-  let asleep: Play;
-  let first: Task;
-  let second: Task;
-  let sleeper: Task;
-
-  beforeAll(async () => {
-    const halfThenHangs = [{ text: "half way there", toolCalls: [SHELL] }, { hang: true }];
+  async function playAlone(): Promise<void> {
+    const [single, author] = [manager(() => alone, "single"), manager(() => alone, "author")];
     awake = await alone.play({
       root: ["Hello.", "One is lost.", "I have read the other one."],
       children: { first: halfThenHangs, second: "second result" },
@@ -479,43 +518,11 @@ describe("killed with SIGKILL, started again", () => {
     ]);
     await untilStored(awake, "single", 2);
     await untilStored(asleep, "author", 1);
-    await alone.restart({ kill: true });
-    // OpenCode loads its plugins when the directory is used.
-    await alone.server.messages(awake.id);
-  });
+  }
+});
 
-  test("with resume_on_start a running task is lost and told, a queued one started, and nothing twice (M6)", async () => {
-    await awake.until("both were told", async () => {
-      const told = (await awake.framed("task-outcome")).join("\n");
-      return told.includes("second result") && told.includes("LOST");
-    });
-    await awake.until("nothing is owed any more", async () => (await single.owed(awake.id)).length === 0);
-    await awake.untilIdle();
-    const views = await single.list(awake.id);
-    expect(views.map(({ task }) => [task.id, task.status, task.run.number])).toEqual([
-      [first.id, "lost", 1],
-      [second.id, "completed", 1],
-    ]);
-    const told = (await awake.framed("task-outcome")).join("\n");
-    for (const words of ["second result", "LOST", "half way there"]) expect(told.split(words)).toHaveLength(2);
-    expect(alone.model.requests.filter(({ sessionID }) => sessionID === second.id)).toHaveLength(1);
-    const prompts = (await alone.server.messages(second.id)).filter(({ info }) => info.role === "user");
-    expect(prompts.map(textOf)).toEqual(["second: do your part"]);
-  });
-
-  test("without it nothing is said before the user writes, and then once (M6)", async () => {
-    // A look that a busy machine answers too late is made again after 15 s.
-    const isLost = async () => (await author.get(sleeper.id))?.status === "lost";
-    await asleep.until("the task is known to be lost", isLost, 45_000);
-    await Bun.sleep(500);
-    expect(await asleep.prompts()).toEqual(["hello"]);
-    await asleep.say("go on");
-    await asleep.until("nothing is owed any more", async () => (await author.owed(asleep.id)).length === 0);
-    await asleep.untilIdle();
-    const told = (await asleep.prompts()).filter((text) => text.includes("LOST"));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain(sleeper.id);
-  });
+test("beside each other neither finds a second copy of itself, or anything wrong in its state (S1, S2)", () => {
+  expect(logLines(beside).filter((line) => /another copy|cannot be read|set aside|ERROR/.test(line))).toEqual([]);
 });
 
 /** A reviewer answers its first question only when both were asked: one after the other would wait for ever. */

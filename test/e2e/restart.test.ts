@@ -4,29 +4,44 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StoredRoot, TaskStub } from "../../src/keeper/stored-root.ts";
 import { createGate, type Reply, type ReplyFunction } from "../../src/testing/index.ts";
+import { request } from "./other-client.ts";
 import { KILL_ON, NEVER_STORED, SABOTEUR } from "./saboteur.ts";
-import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task, textOf } from "./stage.ts";
 
 /** What is told of the three tasks of {@link playSurvivors}. */
 const RESULTS = ["reported result", "finished result", "It will not report any more"];
 const SHELL = { name: "bash", args: { command: "echo hi", description: "greets" } };
 
+/** Two projects in one OpenCode: in this one a goal sleeps after a restart, */
+let sleeping: Stage;
+/** and in this one it goes on. */
+let resuming: Stage;
+/** The one that the tests of a `describe` play in. */
 let stage: Stage;
 
-/** One OpenCode for the tests of a `describe`. */
-function useStage(options: Readonly<Record<string, unknown>> = {}): void {
-  beforeAll(async () => {
-    const all = { missing_task_grace_seconds: 1, ...options };
-    stage = await openStage({ options: all, before: [SABOTEUR] });
+beforeAll(async () => {
+  const options = { missing_task_grace_seconds: 1 };
+  [sleeping, resuming] = await openStages([
+    { options, before: [SABOTEUR] },
+    { options: { ...options, resume_on_start: true }, before: [SABOTEUR] },
+  ]);
+});
+
+afterAll(() => sleeping[Symbol.asyncDispose]());
+
+function playIn(chosen: () => Stage): void {
+  beforeAll(() => {
+    stage = chosen();
   });
-  afterAll(() => stage[Symbol.asyncDispose]());
 }
 
 describe("killed with SIGKILL, started again", () => {
-  useStage();
+  playIn(() => sleeping);
   let spoken: Survivors;
   let resumed: Survivors;
   let between: Play;
+  let kept: Play;
+  let fork: Play;
   let resumedTask: Play;
   let ownTurn: Play;
   let paused: Play;
@@ -43,6 +58,10 @@ describe("killed with SIGKILL, started again", () => {
       playComplete(),
       playBlocked(),
     ]);
+    kept = await playHanging();
+    const { id } = (await request(stage, "POST", `/session/${kept.id}/fork`, {})) as { id: string };
+    fork = await stage.play(["Never asked."], id);
+    expect((await fork.stored())?.self).toBe(kept.id);
     const gate = createGate();
     between = await stage.play({
       root: [{ toolCalls: [task("between")] }, "Waiting.", COMPLETE, "Done."],
@@ -147,6 +166,13 @@ describe("killed with SIGKILL, started again", () => {
     }
   });
 
+  test("a fork has no goal, although its metadata is a copy of one (G16)", async () => {
+    await fork.goal("");
+    expect((await fork.framed("answer")).at(-1)).toContain("No goal in this session.");
+    await kept.goal("");
+    expect((await kept.framed("answer")).at(-1)).toContain("Goal: stay here");
+  });
+
   test("a paused goal that was found again goes on with /goal resume", async () => {
     await paused.goal("resume");
     await paused.untilGoal("complete");
@@ -170,15 +196,27 @@ describe("killed with SIGKILL, started again", () => {
 });
 
 describe("killed with SIGKILL, started again with resume_on_start", () => {
-  useStage({ resume_on_start: true });
+  playIn(() => resuming);
+
+  let survivors: Survivors;
+  let between: Play;
+
+  beforeAll(async () => {
+    survivors = await playSurvivors(["I have read the second.", COMPLETE, "Done."]);
+    await survivors.finish();
+    between = await playKilled(({ id }) => ['"session.idle"', id], [COMPLETE, "Done."]);
+  });
 
   test("the goal goes on at once and is told what ended and what is lost, each once (M6, M7)", async () => {
-    const { play, ids, finish } = await playSurvivors(["I have read the second.", COMPLETE, "Done."]);
-    await finish();
-    await stage.restart({ kill: true });
+    const { play, ids } = survivors;
     await play.untilGoal("complete");
     await expectOnce(play, [...RESULTS, 'kind="continuation"']);
     expectLost((await play.framed("continuation"))[0], ids[2]);
+  });
+
+  test("killed between the end of a turn and the send, one continuation goes out", async () => {
+    await between.untilGoal("complete");
+    expect(await between.framed("continuation")).toHaveLength(1);
   });
 
   test("killed between the reservation and the send of what ended, it is told exactly once", async () => {
@@ -194,12 +232,6 @@ describe("killed with SIGKILL, started again with resume_on_start", () => {
     await expectOnce(play, [...RESULTS, 'kind="continuation"']);
   });
 
-  test("killed between the end of a turn and the send, one continuation goes out", async () => {
-    const play = await playKilled(({ id }) => ['"session.idle"', id], [COMPLETE, "Done."]);
-    await play.untilGoal("complete");
-    expect(await play.framed("continuation")).toHaveLength(1);
-  });
-
   test("killed right after the send, before its turn began, the same message is answered", async () => {
     const play = await playKilled(
       ({ id }) => ['"message.part.updated"', id, 'kind=\\"continuation'],
@@ -212,7 +244,7 @@ describe("killed with SIGKILL, started again with resume_on_start", () => {
 });
 
 describe("neither a reload nor a quit is the user's abort", () => {
-  useStage();
+  playIn(() => sleeping);
 
   test("a reload while the root and its tasks work pauses nothing and cancels nothing (D10)", async () => {
     const play = await playWorking(["You are back.", COMPLETE, "Done."]);
@@ -263,7 +295,7 @@ describe("neither a reload nor a quit is the user's abort", () => {
 });
 
 describe("a reload with resume_on_start", () => {
-  useStage({ resume_on_start: true });
+  playIn(() => resuming);
 
   test("the goal goes on with the next request of any kind (D10)", async () => {
     const play = await playWorking([COMPLETE, "Done."]);
@@ -383,6 +415,13 @@ async function playKilled(on: (play: Play) => readonly string[], rest: readonly 
   gate.open();
   await stage.server.exited;
   await stage.restart();
+  return play;
+}
+
+async function playHanging(): Promise<Play> {
+  const play = await stage.play([{ hang: true }]);
+  void play.goal("stay here").catch(ignore);
+  await play.until("the goal is stored", async () => (await play.stored())?.goal?.status === "active");
   return play;
 }
 

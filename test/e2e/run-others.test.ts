@@ -4,18 +4,18 @@ import { launch } from "./background.ts";
 import { COMPANION } from "./run-companion.ts";
 import { NEIGHBOUR } from "./run-neighbour.ts";
 import { openRun, rootMetadata, said, storedRoot } from "./run-stage.ts";
-import { COMPLETE, task } from "./stage.ts";
+import { COMPLETE } from "./stage.ts";
 
 const HELPER = { name: "delegate", args: { subject: "helper" } };
 
 describe.concurrent("opencode run beside other plugins", () => {
-  test("a child that another plugin makes and tells of itself is waited for, in a run without goal and tasks", async () => {
+  test("a child that another plugin makes and tells of itself is waited for, in a run without goal and tasks, also when it begins to work after the agent's last word", async () => {
     await using stage = await openRun(
       {
         root: [{ toolCalls: [HELPER] }, "I wait.", "It has helped."],
         children: { helper: { text: "nothing found", delayMs: 1_500 } },
       },
-      { after: [NEIGHBOUR] },
+      { after: [[NEIGHBOUR, { promptsAfterMs: 1_000 }]] },
     );
     const result = await stage.run("look at it");
     expect(result).toMatchObject({ exitCode: 0, stdout: "I wait.\nIt has helped.\n" });
@@ -25,31 +25,6 @@ describe.concurrent("opencode run beside other plugins", () => {
       expect.stringContaining('waiting for 1 background task: "helper"'),
       expect.stringContaining("helper: completed after"),
     ]);
-  });
-
-  test("it is waited for, too, when it begins to work after the agent has said its last word", async () => {
-    await using stage = await openRun(
-      {
-        root: [{ toolCalls: [HELPER] }, "I wait.", "It has helped."],
-        children: { helper: { text: "nothing found", delayMs: 500 } },
-      },
-      { after: [[NEIGHBOUR, { promptsAfterMs: 1_000 }]] },
-    );
-    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0, stdout: "I wait.\nIt has helped.\n" });
-  });
-
-  test("beside a task of ours it is waited for, too, and both are told once", async () => {
-    await using stage = await openRun(
-      {
-        root: [{ toolCalls: [HELPER, launch("alpha")] }, "I wait.", "I have read it.", "I have read it."],
-        children: { helper: { text: "helped", delayMs: 2_500 }, alpha: { text: "nothing found", delayMs: 800 } },
-      },
-      { after: [NEIGHBOUR] },
-    );
-    expect(await stage.run("look at it")).toMatchObject({ exitCode: 0 });
-    const read = JSON.stringify(stage.requests().at(-1)?.messages);
-    expect(read.split("has ended: helped")).toHaveLength(2);
-    expect(read.split("nothing found")).toHaveLength(2);
   });
 
   test("a goal waits for it, and goes on after it", async () => {
@@ -65,23 +40,31 @@ describe.concurrent("opencode run beside other plugins", () => {
     expect(storedRoot(stage)?.goal).toMatchObject({ status: "complete", turns: 1 });
   });
 
-  test("a turn that ends without a text waits for it, too", async () => {
+  test("beside a task of ours, in a turn that ends without a text, it is waited for, too, and both are told once", async () => {
     const { opened: works, open } = createGate();
     const helper = () => {
       open();
-      return { text: "helped", delayMs: 1_500 };
+      return { text: "helped", delayMs: 2_500 };
     };
     await using stage = await openRun(
       {
-        root: [{ toolCalls: [HELPER] }, { text: "", until: works }, "I wait.", "It has helped."],
-        children: { helper },
+        root: [
+          { toolCalls: [HELPER, launch("alpha")] },
+          { text: "", until: works },
+          "I wait.",
+          "I have read it.",
+          "I have read it.",
+        ],
+        children: { helper, alpha: { text: "nothing found", delayMs: 800 } },
       },
       { after: [NEIGHBOUR] },
     );
     const result = await stage.run("look at it");
     expect(result.exitCode).toBe(0);
-    expect(result.stdout).toEndWith("It has helped.\n");
-    expect(stage.lastRead()).toContain("has ended: helped");
+    expect(result.stdout).toEndWith("I have read it.\n");
+    const read = JSON.stringify(stage.requests().at(-1)?.messages);
+    expect(read.split("has ended: helped")).toHaveLength(2);
+    expect(read.split("nothing found")).toHaveLength(2);
   });
 
   test("one that is killed together with OpenCode is told as lost in the next run", async () => {
@@ -112,18 +95,6 @@ describe.concurrent("opencode run beside other plugins", () => {
     const result = await stage.run("look at it");
     expect(result).toMatchObject({ exitCode: 0, stdout: "I wait.\n" });
     expect(said(result).at(-1)).toMatch(/^goalkeeper: helper: completed after/);
-  });
-
-  test("a foreground task is not waited for, not told and leaves nothing in the session", async () => {
-    await using stage = await openRun({
-      root: [{ toolCalls: [task("alpha", false)] }, "It found nothing."],
-      children: { alpha: { text: "nothing found", delayMs: 500 } },
-    });
-    const result = await stage.run("look at it");
-    expect(result).toMatchObject({ exitCode: 0, stdout: "It found nothing.\n" });
-    expect(said(result)).toEqual([]);
-    expect(stage.requests()).toHaveLength(2);
-    expect(rootMetadata(stage)).toEqual([undefined]);
   });
 
   test("when another plugin aborts the session while it is held, the run ends at once, as it always does", async () => {

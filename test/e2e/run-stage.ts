@@ -85,9 +85,18 @@ export function storedRoot({ opencode }: RunStage): StoredRoot | undefined {
 }
 
 /** The metadata of the main sessions, the newest first; `undefined` where there is none. */
-export function rootMetadata({ opencode }: Pick<RunStage, "opencode">): unknown[] {
+export function rootMetadata(stage: Pick<RunStage, "opencode">): unknown[] {
+  return storedMetadata(stage, "time_created");
+}
+
+/** The same, but the one first that was used last, with which `-c` goes on. */
+export function usedLast(stage: Pick<RunStage, "opencode">): unknown[] {
+  return storedMetadata(stage, "time_updated");
+}
+
+function storedMetadata({ opencode }: Pick<RunStage, "opencode">, order: "time_created" | "time_updated"): unknown[] {
   using database = new Database(join(opencode.env.XDG_DATA_HOME ?? "", "opencode", "opencode.db"), { readonly: true });
-  const rows = database.query("select metadata from session where parent_id is null order by time_created desc").all();
+  const rows = database.query(`select metadata from session where parent_id is null order by ${order} desc`).all();
   return (rows as { metadata: string | null }[]).map(({ metadata }) =>
     metadata === null ? undefined : JSON.parse(metadata),
   );

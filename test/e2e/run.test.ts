@@ -7,7 +7,7 @@ import {
 } from "../../src/testing/index.ts";
 import { launch, read } from "./background.ts";
 import { COMPANION } from "./run-companion.ts";
-import { events, openRun, type RunStage, rootMetadata, said, storedRoot } from "./run-stage.ts";
+import { events, openRun, type RunStage, rootMetadata, said, storedRoot, usedLast } from "./run-stage.ts";
 import { COMPLETE, PLUGIN, task } from "./stage.ts";
 import { startTextFirstModel } from "./text-first-model.ts";
 
@@ -125,13 +125,21 @@ describe.concurrent("opencode run with background tasks", () => {
     ]);
   });
 
-  test("a turn that ends without a text waits, too", async () => {
-    await using stage = await openRun({
-      root: [{ toolCalls: [launch("alpha")] }, { text: "" }, "Good.", "It found nothing."],
-      children: { alpha: { text: "nothing found", delayMs: 1_500 } },
-    });
-    const result = await stage.run("look at it");
+  test("a turn that ends without a text waits, too; what it is told is answered by the run's own agent and model", async () => {
+    await using stage = await openRun(
+      {
+        root: [{ toolCalls: [launch("alpha")] }, { text: "" }, "Good.", "It found nothing."],
+        children: { alpha: { text: "nothing found", delayMs: 1_500 } },
+      },
+      {
+        model: { models: { model: {}, other: {} } },
+        config: { agent: { reviewer: { mode: "primary", prompt: "You review." } } },
+      },
+    );
+    const result = await stage.run("--agent", "reviewer", "--model", "scripted/other", "look at it");
     expect(result).toMatchObject({ exitCode: 0, stdout: "Good.\nIt found nothing.\n" });
+    expect(stage.requests().map(({ modelID }) => modelID)).toEqual(["other", "other", "other", "other"]);
+    for (const { messages } of stage.requests()) expect(JSON.stringify(messages[0])).toContain("You review.");
     expect(newTexts(stage.requests()[2])).toContain("It is kept open for them");
     expect(newTexts(stage.requests()[3])).toContain("nothing found");
     expect(said(result)).toHaveLength(2);
@@ -225,29 +233,13 @@ describe.concurrent("opencode run with background tasks", () => {
     expect(holds(stage)).toBe(0);
   });
 
-  test("an outcome is answered by the agent and the model that the run was started with", async () => {
-    await using stage = await openRun(
-      {
-        root: [{ toolCalls: [launch("alpha")] }, "I wait.", "Done."],
-        children: { alpha: { text: "A", delayMs: 800 } },
-      },
-      {
-        model: { models: { model: {}, other: {} } },
-        config: { agent: { reviewer: { mode: "primary", prompt: "You review." } } },
-      },
-    );
-    expect(await stage.run("--agent", "reviewer", "--model", "scripted/other", "look")).toMatchObject({ exitCode: 0 });
-    expect(stage.requests().map(({ modelID }) => modelID)).toEqual(["other", "other", "other"]);
-    for (const { messages } of stage.requests()) expect(JSON.stringify(messages[0])).toContain("You review.");
-  });
-
   test("an interrupt ends the process at once, and the next one finds the task as lost", async () => {
     await using stage = await openRun({
       root: [{ toolCalls: [launch("alpha")] }, "I wait.", "Let me see.", "It is lost."],
       children: { alpha: { text: "never said", delayMs: 30_000 } },
     });
     const running = await stage.opencode.start(["run", "look at it"]);
-    await until(() => running.stderr.includes("goalkeeper: waiting for"));
+    await until(() => running.stderr.includes("goalkeeper: waiting for") && hasBegun(stage));
     running.signal("SIGINT");
     expect(await running.exited).toMatchObject({ signal: "SIGINT" });
     expect(await stage.run("-c", "what of it?")).toMatchObject({ exitCode: 0 });
@@ -256,24 +248,6 @@ describe.concurrent("opencode run with background tasks", () => {
 });
 
 describe.concurrent("opencode run with a goal", () => {
-  test("what ends a goal is stored before the process exits, and is found by the next one", async () => {
-    await using stage = await openRun({ root: "I only talk." }, { options: { no_progress_turns: 1 } });
-    const result = await stage.run("--command", "goal", "fix it");
-    expect(said(result).at(-1)).toContain("the goal is paused: 1 turn without a successful tool call");
-    expect(storedRoot(stage)?.goal).toMatchObject({ status: "paused", by: "no-progress" });
-  });
-
-  test("a sleeping goal of another session is left alone: the one that was used last stays that", async () => {
-    await using stage = await openRun({
-      root: (request) => (request.step > 0 ? { text: "late", delayMs: 20_000 } : "One."),
-    });
-    const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
-    await until(() => stage.requests().length === 2);
-    await first.kill();
-    expect(await stage.run("say hello")).toMatchObject({ exitCode: 0, stdout: "One.\n" });
-    expect((await stage.run("-c", "--command", "goal", "status")).stdout).toStartWith("No goal in this session.");
-  });
-
   test("a goal is pursued to its end in one process: three turns, with two tasks in the second", async () => {
     await using stage = await openRun({
       root: [
@@ -300,13 +274,6 @@ describe.concurrent("opencode run with a goal", () => {
     expect(storedRoot(stage)?.goal).toMatchObject({ status: "complete", turns: 2, objective: "fix the failing test" });
   });
 
-  test("a goal whose turns end without a text goes on, too", async () => {
-    const root = ["One.", { text: "" }, { text: "" }, COMPLETE, "Done."];
-    await using stage = await openRun({ root }, { options: { no_progress_turns: 0 } });
-    expect(await stage.run("--command", "goal", "fix it")).toMatchObject({ exitCode: 0, stdout: "One.\nDone.\n" });
-    expect(continuations(stage)).toHaveLength(3);
-  });
-
   test("a goal that reaches its limit wraps up once, and the process exits", async () => {
     await using stage = await openRun(
       { root: (request) => (newTexts(request).includes('kind="wrapup"') ? "This is left." : work(request)) },
@@ -330,73 +297,67 @@ describe.concurrent("opencode run with a goal", () => {
     expect(stage.requests()).toHaveLength(1);
   });
 
-  test("status, pause and clear print their answer and exit with 0, without a model request", async () => {
-    await using stage = await openRun({ root: ["One.", { text: "Stuck.", toolCalls: [BLOCKED] }, "I cannot."] });
-    await stage.run("--command", "goal", "fix it");
-    const before = stage.requests().length;
-    const status = await stage.run("-c", "--command", "goal", "status");
+  test("a goal whose turns end without a text goes on, too, until it pauses; status and clear then answer without a model request", async () => {
+    await using stage = await openRun(
+      { root: ["One.", { text: "" }, { text: "" }, { text: "" }] },
+      { options: { no_progress_turns: 3 } },
+    );
+    const paused = await stage.run("--command", "goal", "fix it");
+    expect(paused).toMatchObject({ exitCode: 0, stdout: "One.\n" });
+    expect(said(paused).at(-1)).toContain("the goal is paused: 3 turns in a row without a successful tool call");
+    expect(continuations(stage)).toHaveLength(3);
+    expect(storedRoot(stage)?.goal).toMatchObject({ status: "paused", by: "no-progress" });
+    const status = await stage.run("-c", "--command", "goal");
     expect(status).toMatchObject({ exitCode: 0 });
-    expect(status.stdout).toStartWith("Goal: fix it\nState: blocked: no key\n");
-    const json = await stage.run("-c", "--format", "json", "--command", "goal");
-    expect(events(json)).toMatchObject([
-      { type: "goalkeeper", event: "answer", message: expect.stringContaining("fix it") },
-    ]);
-    expect(await stage.run("-c", "--command", "goal", "clear")).toMatchObject({
-      exitCode: 0,
-      stdout: "Goal cleared: fix it\n",
-    });
+    expect(status.stdout).toStartWith("Goal: fix it\nState: paused: 3 turns in a row without a successful tool call\n");
+    const cleared = await stage.run("-c", "--format", "json", "--command", "goal", "clear");
+    expect(cleared).toMatchObject({ exitCode: 0 });
+    expect(events(cleared)).toMatchObject([{ type: "goalkeeper", event: "answer", message: "Goal cleared: fix it" }]);
     expect(storedRoot(stage)?.goal).toBeUndefined();
-    expect(stage.requests()).toHaveLength(before);
+    expect(stage.requests()).toHaveLength(4);
   });
 
-  test("only the goal command wakes a sleeping goal; then it goes on to its end", async () => {
+  test("killed with a task at work: resumed, the goal goes on and is told that the task is lost; a run in another session leaves it alone, and with a foreground task nothing of its own", async () => {
     await using stage = await openRun({
-      root: [
-        "One.",
-        { text: "Two.", delayMs: 20_000 },
-        "Hello to you.",
-        { toolCalls: [BASH] },
-        "Three.",
-        COMPLETE,
-        "Done.",
-      ],
+      root: ({ firstUserText, step }) => (firstUserText.includes("say hello") ? HELLO : KILLED)[step] ?? "never asked",
+      children: { alpha: { hang: true }, front: { text: "nothing there", delayMs: 500 } },
     });
     const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
-    await until(() => stage.requests().length === 2);
+    await until(() => first.stderr.includes("goalkeeper: waiting for") && hasBegun(stage));
     await first.kill();
-    const hello = await stage.run("-c", "hello");
+    const asleep = storedRoot(stage);
+    expect(asleep?.goal?.status).toBe("active");
+    const hello = await stage.run("say hello");
     expect(hello).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
-    expect(said(hello)).toEqual([
-      `goalkeeper: the goal is still active: sleeping since OpenCode was started again (until you act); to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`,
-    ]);
-    expect(storedRoot(stage)?.goal?.status).toBe("active");
-    const resumed = await stage.run("-c", "--command", "goal", "resume");
-    expect(resumed).toMatchObject({ exitCode: 0, stdout: "Three.\nDone.\n" });
-    expect(storedRoot(stage)?.goal?.status).toBe("complete");
+    expect(said(hello)).toEqual([]);
+    // The session that was used last is the new one, which is what `-c` asks for, and nobody has written in the other one.
+    expect(usedLast(stage)).toEqual([undefined, { goalkeeper: asleep }]);
+    const resumed = await stage.run("-s", asleep?.self ?? "", "--command", "goal", "resume");
+    expect(resumed).toMatchObject({ exitCode: 0, stdout: "I do it myself.\nI cannot.\n" });
+    expect(said(resumed).at(-1)).toContain("the goal is blocked: no key");
+    expect(JSON.stringify(stage.requests().at(-1)?.messages)).toContain("LOST");
+    expect(usedLast(stage)[0]).toMatchObject({ goalkeeper: { goal: { status: "blocked" } } });
   });
 
-  test("killed with a task at work: resumed, the goal goes on and is told that the task is lost", async () => {
-    await using stage = await openRun({
-      root: [{ toolCalls: [launch("alpha")] }, "I wait.", "I do it myself.", COMPLETE, "Done."],
-      children: { alpha: { text: "never said", delayMs: 30_000 } },
-    });
-    const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
-    await until(() => first.stderr.includes("goalkeeper: waiting for"));
-    await first.kill();
-    expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
-    const read = JSON.stringify(stage.requests().at(-1)?.messages);
-    expect(read).toContain("LOST");
-    expect(storedRoot(stage)?.goal?.status).toBe("complete");
-  });
-
-  test("a continuation that comes too late, because another plugin is slow, is not silent and not lost", async () => {
-    await using stage = await openRun({ root: ["One.", COMPLETE, "Done."] }, { after: [[COMPANION, { slowMs: 400 }]] });
+  test("a continuation that comes too late, because another plugin is slow, is not silent and not lost; only the goal command wakes the goal", async () => {
+    await using stage = await openRun(
+      { root: ["One.", "Hello to you.", COMPLETE, "Done."] },
+      { after: [[COMPANION, { slowMs: 400 }]] },
+    );
+    const toGoOn = () => `to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`;
     const lost = await stage.run("--command", "goal", "fix it");
     expect(lost.exitCode).toBe(1);
     expect(said(lost).at(-1)).toBe(
-      `goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, to go on: opencode run -s ${storedRoot(stage)?.self} --command goal resume`,
+      `goalkeeper: OpenCode ended the turn before the message that continues it was stored; nothing is lost, ${toGoOn()}`,
     );
-    expect(await stage.run("-c", "--command", "goal", "resume")).toMatchObject({ exitCode: 0 });
+    const hello = await stage.run("-c", "hello");
+    expect(hello).toMatchObject({ exitCode: 0, stdout: "Hello to you.\n" });
+    expect(said(hello)).toEqual([
+      `goalkeeper: the goal is still active: sleeping since OpenCode was started again (until you act); ${toGoOn()}`,
+    ]);
+    expect(storedRoot(stage)?.goal?.status).toBe("active");
+    const resumed = await stage.run("-c", "--command", "goal", "resume");
+    expect(resumed).toMatchObject({ exitCode: 0, stdout: "Done.\n" });
     expect(storedRoot(stage)?.goal?.status).toBe("complete");
   });
 });
@@ -404,6 +365,10 @@ describe.concurrent("opencode run with a goal", () => {
 const ASKS = { command: "echo asked", description: "asks" };
 const BASH = { name: "bash", args: { command: "echo hi", description: "says hi" } };
 const BLOCKED = { name: "update_goal", args: { status: "blocked", blocker: "no key" } };
+/** What the agent says in the other session, */
+const HELLO = [{ toolCalls: [task("front", false)] }, "Hello to you."];
+/** and in the goal whose first process is killed. */
+const KILLED = [{ toolCalls: [launch("alpha")] }, "I wait.", "I do it myself.", { toolCalls: [BLOCKED] }, "I cannot."];
 
 function work({ step }: ModelRequest) {
   return step % 2 === 0 ? { toolCalls: [BASH] } : `Step ${step}.`;
@@ -419,10 +384,15 @@ function continuations(stage: RunStage): string[] {
   return all.match(/<goalkeeper kind="continuation" id="msg_\w+"/g) ?? [];
 }
 
+/** A task whose answer has not begun is not lost with its process: it is started again. */
+function hasBegun({ model }: RunStage): boolean {
+  return model.requests.some(({ parentSessionID }) => parentSessionID !== undefined);
+}
+
 async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   while (!isTrue()) {
-    if (Date.now() > deadline) throw new Error("not within 30 s");
+    if (Date.now() > deadline) throw new Error("not within 60 s");
     await Bun.sleep(25);
   }
 }

@@ -8,25 +8,23 @@ import { createGate } from "../../src/testing/index.ts";
 import { books } from "../session-tree/stories.ts";
 import { aGoal } from "../support/builders.ts";
 import { asked, calm, launch, warmUp } from "./background.ts";
-import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task } from "./stage.ts";
 
-/** OpenCode with goalkeeper's plugin, and without it. */
+/** A project with goalkeeper's plugin, and one without it. */
 let stage: Stage;
 let bare: Stage;
 
 beforeAll(async () => {
   const nested = { subagent_depth: 2, agent: { general: { permission: { task: "allow" } } } };
   const permission = { "*": "allow", bash: { "*": "allow", "echo asked": "ask" } };
-  [stage, bare] = await Promise.all([
-    openStage({ options: { max_auto_turns: 2 }, config: { ...nested, permission } }),
-    openStage({ goalkeeper: false, config: { ...nested, permission } }),
+  [stage, bare] = await openStages([
+    { options: { max_auto_turns: 2 }, config: { ...nested, permission } },
+    { goalkeeper: false, config: { ...nested, permission } },
   ]);
   await Promise.all([warmUp(stage), warmUp(bare)]);
 }, 60_000);
 
-afterAll(async () => {
-  await Promise.all([stage, bare].map((opened) => opened?.[Symbol.asyncDispose]()));
-});
+afterAll(() => stage?.[Symbol.asyncDispose]());
 
 type Options = NonNullable<Parameters<typeof waitForSessionTree>[2]>;
 
@@ -320,18 +318,15 @@ describe("when OpenCode goes away", () => {
     expect(await watch(bare, play).outcome).toMatchObject({ kind: "settled", answered: false });
   }, 60_000);
 
-  test("stopped, the wait ends at once and says so", async () => {
-    expect((await goesAway(false)).outcome).toMatchObject({ kind: "stream-closed", state: { rootIsIdle: false } });
-  }, 60_000);
-
-  test("and comes back, a prompt is waited for of which nothing is seen while OpenCode still starts", async () => {
+  test("stopped, the wait ends at once and says so; when it comes back, a prompt is waited for of which nothing is seen while OpenCode still starts", async () => {
     const play = await bare.play(["Before.", "After."]);
     await play.say("before");
     expect(await watch(bare, play).outcome).toMatchObject({ kind: "settled", answered: true });
-    await bare.restart();
+    const { outcome } = await goesAway(false);
     await play.say("after");
     expect(await watch(bare, play).outcome).toMatchObject({ kind: "settled", answered: true });
     expect(play.requests()).toHaveLength(2);
+    expect(outcome).toMatchObject({ kind: "stream-closed", state: { rootIsIdle: false } });
   }, 60_000);
 });
 

@@ -1,6 +1,9 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { createOpencodeClient } from "@opencode-ai/sdk/client";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
+import { collectEvents } from "../../src/testing/event-collector.ts";
 import {
   createIsolatedOpencode,
   type EnvironmentOptions,
@@ -14,6 +17,7 @@ import {
   startScriptedModel,
 } from "../../src/testing/index.ts";
 import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
+import { sessionHelpers } from "../../src/testing/session-helpers.ts";
 
 /** The built plugin, as a user's OpenCode loads it from a folder. */
 export const PLUGIN = new URL("../../", import.meta.url).href.replace(/\/$/, "");
@@ -62,14 +66,76 @@ export interface Play {
   untilIdle(): Promise<void>;
 }
 
-export async function openStage({
-  goalkeeper = true,
-  options = {},
-  before = [],
-  after = [],
-  models,
-  ...environment
-}: StageOptions = {}): Promise<Stage> {
+/** What each of several projects in one OpenCode has of its own. */
+export type ProjectOptions = Pick<StageOptions, "goalkeeper" | "options" | "before" | "after" | "config">;
+
+export async function openStage({ models, ...options }: StageOptions = {}): Promise<Stage> {
+  const { goalkeeper, options: ours, before, after, ...environment } = options;
+  const played = await playModel(models);
+  const opencode = createIsolatedOpencode({ model: played.model, plugins: pluginsOf(options), ...environment });
+  let server = await opencode.serve();
+  return createStage(played, opencode, {
+    current: () => server,
+    async restart(options) {
+      server = await server.restart(options);
+    },
+  });
+}
+
+/**
+ * Several projects in one OpenCode, each with plugins and configuration of its own: OpenCode loads the plugins for each of
+ * them anew, and a process of its own for each would cost seconds. The restart of one,
+ * and its end, is that of all.
+ */
+export async function openStages<const All extends readonly ProjectOptions[]>(
+  projects: All,
+  models?: ScriptedModelOptions["models"],
+): Promise<{ -readonly [Index in keyof All]: Stage }> {
+  const played = await playModel(models);
+  const opencode = createIsolatedOpencode({ model: played.model });
+  const directories = projects.map((project, index) => {
+    const directory = index === 0 ? opencode.directory : join(opencode.root, `project-${index + 1}`);
+    mkdirSync(directory, { recursive: true });
+    const plugin = pluginsOf(project).map((spec) =>
+      typeof spec === "string" ? urlOf(spec) : [urlOf(spec[0]), spec[1]],
+    );
+    writeFileSync(join(directory, "opencode.json"), JSON.stringify({ ...project.config, plugin }));
+    return directory;
+  });
+  let server = await opencode.serve();
+  const open = () => Promise.all(directories.map((directory) => serverIn(directory, server)));
+  let servers = await open();
+  const restart = async (options: { readonly kill?: boolean }) => {
+    server = await server.restart(options);
+    servers = await open();
+  };
+  const stages = directories.map((directory, index) => {
+    const current = () => servers[index] ?? server;
+    return createStage(played, { ...opencode, directory }, { current, restart });
+  });
+  return stages as { -readonly [Index in keyof All]: Stage };
+}
+
+/** The same process, asked about another directory. */
+async function serverIn(directory: string, server: OpencodeServer): Promise<OpencodeServer> {
+  const client = createOpencodeClient({ baseUrl: server.url, directory });
+  const events = await collectEvents(server.url, directory);
+  void server.exited.then(() => events.close());
+  return Object.assign(Object.create(server), { ...sessionHelpers(client, events), client, events });
+}
+
+/** As a configuration has it: an absolute path is none. */
+function urlOf(spec: string): string {
+  return isAbsolute(spec) ? pathToFileURL(spec).href : spec;
+}
+
+function pluginsOf({ goalkeeper = true, options = {}, before = [], after = [] }: ProjectOptions) {
+  const ours = goalkeeper ? [[PLUGIN, options] as const] : [];
+  return [...before, ...ours, ...after];
+}
+
+/** A model that answers each root, and all below it, from a script of its own. */
+async function playModel(models: ScriptedModelOptions["models"]) {
   if (!existsSync(join(new URL("../../dist/", import.meta.url).pathname, "server.js"))) {
     throw new Error("dist/server.js is missing: run `npm run build` first");
   }
@@ -88,23 +154,26 @@ export async function openStage({
     },
     models === undefined ? {} : { models },
   );
-  const ours: EnvironmentOptions["plugins"] = goalkeeper ? [[PLUGIN, options]] : [];
-  const opencode = createIsolatedOpencode({ model, plugins: [...before, ...ours, ...after], ...environment });
-  let server = await opencode.serve();
+  return { model, readers };
+}
+
+function createStage(
+  { model, readers }: Awaited<ReturnType<typeof playModel>>,
+  opencode: IsolatedOpencode,
+  server: { current(): OpencodeServer; restart(options: { readonly kill?: boolean }): Promise<void> },
+): Stage {
   const stage: Stage = {
     opencode,
     model,
     get server() {
-      return server;
+      return server.current();
     },
     async play(script, sessionID) {
-      const id = sessionID ?? (await server.createSession()).id;
+      const id = sessionID ?? (await stage.server.createSession()).id;
       readers.set(id, new ScriptReader(script));
       return createPlay(id, stage);
     },
-    async restart({ kill = false } = {}) {
-      server = await server.restart({ kill });
-    },
+    restart: ({ kill = false } = {}) => server.restart({ kill }),
     async [Symbol.asyncDispose]() {
       await opencode.dispose();
       await model.close();

@@ -3,7 +3,7 @@ import { createTaskManager, TaskNotFoundError } from "../../src/index.ts";
 import type { StoredRoot, TaskStub } from "../../src/keeper/stored-root.ts";
 import { createGate, type ReplySpec } from "../../src/testing/index.ts";
 import { request, vanish } from "./other-client.ts";
-import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task, textOf } from "./stage.ts";
 
 /** The default options: a grace of five seconds, and records that stay for ten minutes. */
 let stage: Stage;
@@ -12,15 +12,13 @@ let brief: Stage;
 
 beforeAll(async () => {
   const permission = { "*": "allow", bash: { "*": "allow", "echo asked": "ask" } };
-  [stage, brief] = await Promise.all([
-    openStage({ config: { ...NESTED, permission } }),
-    openStage({ options: { task_cleanup_delay_seconds: 1, max_task_block_seconds: 2, no_progress_turns: 0 } }),
+  [stage, brief] = await openStages([
+    { config: { ...NESTED, permission } },
+    { options: { task_cleanup_delay_seconds: 1, max_task_block_seconds: 2, no_progress_turns: 0 } },
   ]);
 });
 
-afterAll(async () => {
-  await Promise.all([stage, brief].map((opened) => opened[Symbol.asyncDispose]()));
-});
+afterAll(() => stage[Symbol.asyncDispose]());
 
 /** The host gives sub-agents no Task tool of their own unless both are set. */
 const NESTED = { subagent_depth: 2, agent: { general: { permission: { task: "allow" } } } };

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { createGate, type Gate, type OpencodeServer, type Reply } from "../../src/testing/index.ts";
+import { asked, LIST, launches } from "./background.ts";
 import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
+import { isReconciled, isStarted, isWaiting, untilTask } from "./stored-tasks.ts";
 
 let stage: Stage;
 /** The process that starts every goal. */
@@ -9,41 +11,41 @@ let a: OpencodeServer;
 /** Another one on the same database and directory; everything is read through it. */
 let b: OpencodeServer;
 
+/** Its task ends in A after the user has written in B, which hears of it when it reads the stored state again. */
+let late: Waiting;
+/** The user writes in B, and then in A again. */
+let back: Waiting;
+/** Moves to B with a task that dies with A. */
+let orphan: Waiting;
+/** Not written in through B while A lives. */
+let left: Waiting;
+/** Has three launched tasks, and one slot for them; the first one has a gate. */
+let launched: Waiting;
+
 beforeAll(async () => {
-  stage = await openStage({ options: { missing_task_grace_seconds: 1 } });
+  stage = await openStage({ options: { missing_task_grace_seconds: 1, max_concurrent_tasks: 1 } });
   a = stage.server;
+  [late, back, orphan, left, launched] = await Promise.all([
+    playTask(["Hello from B.", "I have read it.", COMPLETE, "Done."]),
+    playTask(["Hello from B.", "Hello from A.", "I have read it.", COMPLETE, "Done."]),
+    playTask(["Hello from B.", "It is lost.", COMPLETE, "Done."]),
+    playTask(["You are back.", COMPLETE, "Done."]),
+    playLaunched(),
+  ]);
+  b = await stage.opencode.serve();
 });
 
 afterAll(() => stage[Symbol.asyncDispose]());
 
 describe("two OpenCode processes on one database (M9)", () => {
-  /** Its task ends in A after the user has written in B, which hears of it when it reads the stored state again. */
-  let late: Waiting;
-  /** The user writes in B, and then in A again. */
-  let back: Waiting;
-  /** Moves to B with a task that dies with A. */
-  let orphan: Waiting;
-  /** Not written in through B while A lives. */
-  let left: Waiting;
-
-  beforeAll(async () => {
-    [late, back, orphan, left] = await Promise.all([
-      playTask(["Hello from B.", "I have read it.", COMPLETE, "Done."]),
-      playTask(["Hello from B.", "Hello from A.", "I have read it.", COMPLETE, "Done."]),
-      playTask(["Hello from B.", "It is lost.", COMPLETE, "Done."]),
-      playTask(["You are back.", COMPLETE, "Done."]),
-    ]);
-    b = await stage.opencode.serve();
-  });
-
-  test("the second process settles, prompts and writes nothing of what the first one works at", async () => {
-    const plays = [late.play, back.play, orphan.play, left.play];
+  test("the second process settles, starts, prompts, tells and writes nothing of what the first one works at", async () => {
+    const plays = [late, back, orphan, left, launched].map(({ play }) => play);
     const before = await Promise.all(plays.map(snapshot));
     await b.client.session.list();
     const other = await stage.play(["Another answer."]);
     await b.prompt(other.id, "something else");
     await b.waitForIdle(other.id);
-    await Bun.sleep(2_000);
+    await Bun.sleep(2_500);
     expect(await Promise.all(plays.map(snapshot))).toEqual(before);
     expect(b.events.all.filter(({ type }) => type === "tui.toast.show")).toEqual([]);
   });
@@ -116,10 +118,50 @@ describe("two OpenCode processes on one database (M9)", () => {
     expect(prompts.filter((text) => text.includes('kind="continuation"'))).toHaveLength(1);
     expect((await stored(play)).owner.pid).toBe(b.pid);
   });
+});
 
-  test("when the first process is killed, the user's next message lets the second one take over its tasks", async () => {
+describe("launched tasks and two OpenCode processes on one database", () => {
+  test("a message through the second one shows them as they are, and leaves them where they run (M9)", async () => {
+    const before = await stored(launched.play);
+    await b.prompt(launched.play.id, "hello from B");
+    await b.waitForIdle(launched.play.id);
+    const [list] = launched.play.requests()[5]?.toolResults ?? [];
+    expect(list?.output).toContain("1 running, 2 queued");
+    const after = await stored(launched.play);
+    expect(after.owner.pid).toBe(b.pid);
+    expect(after.tasks.map(({ runner }) => runner)).toEqual(before.tasks.map(({ runner }) => runner));
+    expect(after.tasks.map(isWaiting)).toEqual([false, true, true]);
+  });
+
+  test("what ends in the first one starts the next one there, and the second one tells it (M9)", async () => {
+    launched.gate.open();
+    await asked(stage, "second", 1);
+    const { tasks } = await stored(launched.play);
+    const [first, second] = tasks;
+    expect(first).toMatchObject({ status: "completed" });
+    expect(second?.runner).toBe(first?.runner ?? "");
+    expect(second?.runner).toContain(`/${a.pid}/`);
+    expect((await stored(launched.play)).owner.pid).toBe(b.pid);
+  });
+});
+
+// The last ones: the first process has ended.
+describe("when the first process is killed", () => {
+  let requests: number;
+
+  beforeAll(async () => {
     await moveToB(orphan.play);
+    await untilTask(launched.play, "second", isStarted);
     await a.kill();
+    requests = stage.model.requests.length;
+  });
+
+  test("nothing is asked by itself", async () => {
+    await Bun.sleep(1_000);
+    expect(stage.model.requests.length).toBe(requests);
+  });
+
+  test("the user's next message lets the second one take over the goal and its tasks (M9)", async () => {
     for (const { play } of [orphan, left]) {
       await b.prompt(play.id, "what now");
       await play.until("the goal is complete", async () => (await stored(play)).goal?.status === "complete");
@@ -129,6 +171,21 @@ describe("two OpenCode processes on one database (M9)", () => {
       expect(tasks[0]?.runner).toContain(`/${b.pid}/`);
       const told = (await b.messages(play.id)).map(textOf).filter((text) => text.includes("LOST"));
       expect(told).toHaveLength(1);
+    }
+  });
+
+  test("the user's next message in the second one starts there what waited (M9)", async () => {
+    const { play } = launched;
+    await b.prompt(play.id, "what now");
+    await play.until("all is told", async () => (await stored(play)).tasks.every(isReconciled), 40_000);
+    const { tasks } = await stored(play);
+    expect(tasks.map(({ status }) => status)).toEqual(["completed", "lost", "completed"]);
+    const told = (await b.messages(play.id)).filter(({ info }) => info.role === "user").map(textOf);
+    for (const words of ["first result", "half way there", "third result"])
+      expect([words, told.join("\n").split(words).length - 1]).toEqual([words, 1]);
+    for (const { id } of tasks) {
+      const prompts = (await b.messages(id)).filter(({ info }) => info.role === "user");
+      expect(prompts).toHaveLength(1);
     }
   });
 });
@@ -151,6 +208,31 @@ async function playTask(rest: readonly Reply[]): Promise<Waiting> {
   return { play, gate };
 }
 
+/** Three launched tasks of which one works. */
+async function playLaunched(): Promise<Waiting> {
+  const gate = createGate();
+  const shell = { name: "bash", args: { command: "echo hi", description: "greets" } };
+  const play = await stage.play({
+    root: [
+      ...launches(["first", "second", "third"]),
+      "Waiting.",
+      LIST,
+      "Hello from B.",
+      ...new Array<string>(4).fill("Read."),
+    ],
+    children: {
+      first: { text: "first result", until: gate.opened },
+      second: [{ text: "half way there", toolCalls: [shell] }, { hang: true }],
+      third: "third result",
+    },
+  });
+  await play.say("start them");
+  await untilTask(play, "first", isStarted);
+  await untilTask(play, "third", isWaiting);
+  await play.untilIdle();
+  return { play, gate };
+}
+
 /** The user writes in B, and is answered there. */
 async function moveToB(play: Play): Promise<void> {
   const asked = play.requests().length;
@@ -166,5 +248,8 @@ async function stored(play: Play): Promise<StoredRoot> {
 
 async function snapshot(play: Play): Promise<unknown> {
   const messages = await b.messages(play.id);
-  return { stored: await stored(play), messages: messages.map(textOf), requests: play.requests().length };
+  const requests = stage.model.requests.filter(({ sessionID, parentSessionID }) =>
+    [sessionID, parentSessionID].includes(play.id),
+  );
+  return { stored: await stored(play), messages: messages.map(textOf), requests: requests.length };
 }

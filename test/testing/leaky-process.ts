@@ -1,8 +1,8 @@
-// Started by a test: starts an OpenCode, tells its pid, and ends without disposing of it.
+// Started by a test: starts something in the place of OpenCode, tells its pid, and ends without disposing of it.
 import { createIsolatedOpencode } from "../../src/testing/index.ts";
 
-const opencode = createIsolatedOpencode();
-const started = await opencode.start(["serve", "--port", "0", "--hostname", "127.0.0.1"]);
+const opencode = createIsolatedOpencode({ binary: "/bin/sleep" });
+const started = await opencode.start(["300"]);
 process.stdout.write(JSON.stringify({ pid: started.pid, root: opencode.root }));
 
 const how = process.argv[2];

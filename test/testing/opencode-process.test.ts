@@ -1,27 +1,25 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   createIsolatedOpencode,
   type IsolatedOpencode,
   OpencodeNotFoundError,
+  type OpencodeServer,
   OpencodeStartError,
   PluginNotFoundError,
+  type Reply,
+  type ReplyFunction,
   RunTimeoutError,
   resolveOpencodeBinary,
-  type Script,
   type ScriptedModel,
   startScriptedModel,
 } from "../../src/testing/index.ts";
 
 const SECONDS = 1_000;
-let model: ScriptedModel;
-let opencode: IsolatedOpencode;
-
-async function prepare(script: Script): Promise<void> {
-  model = await startScriptedModel(script);
-  opencode = createIsolatedOpencode({ model });
-}
+/** The first turn of a process takes much longer than any later one, and longer still on a busy machine. */
+const FIRST_TURN = { timeoutMs: 40 * SECONDS };
 
 function alive(pid: number): boolean {
   try {
@@ -33,38 +31,47 @@ function alive(pid: number): boolean {
   }
 }
 
+/** What the model answers in each root session, by its first prompt. */
+const REPLIES: Readonly<Record<string, readonly (Reply | ReplyFunction)[]>> = {
+  go: [
+    { toolCalls: [{ name: "task", args: { description: "alpha", prompt: "do alpha", subagent_type: "general" } }] },
+    ({ toolResults }) => `Result: ${toolResults[0]?.output}`,
+  ],
+  fail: [{ error: { status: 400, message: "no such luck" } }, { hang: true }],
+  one: ["before", { hang: true }, "after"],
+  wait: [{ toolCalls: [{ name: "bash", args: { command: "echo $$ > pid; exec sleep 300", description: "waits" } }] }],
+};
+
+// One after the other on one OpenCode: each start of it costs seconds.
 describe("with the real OpenCode", () => {
-  afterEach(async () => {
+  let model: ScriptedModel;
+  let opencode: IsolatedOpencode;
+  let server: OpencodeServer;
+
+  beforeAll(async () => {
+    const root: ReplyFunction = (request) => {
+      const reply = REPLIES[request.firstUserText]?.[request.step];
+      if (reply === undefined) throw new Error(`nothing to answer to ${request.firstUserText}, ${request.step}`);
+      return typeof reply === "function" ? reply(request) : reply;
+    };
+    model = await startScriptedModel({ root, children: { alpha: ["alpha is done"] } });
+    opencode = createIsolatedOpencode({ model });
+    server = await opencode.serve();
+  }, 60 * SECONDS);
+
+  afterEach(() => expect(model.failures).toEqual([]));
+
+  afterAll(async () => {
     await opencode.dispose();
     await model.close();
-    expect(model.failures).toEqual([]);
   });
-
-  test(
-    "opencode run prints the scripted reply and installs nothing",
-    async () => {
-      await prepare(["Hello from the script."]);
-      const result = await opencode.run(["run", "say hello"]);
-      expect({ code: result.exitCode, signal: result.signal }).toEqual({ code: 0, signal: null });
-      expect(result.stdout).toContain("Hello from the script.");
-      expect(opencode.readLog()).not.toContain("dependency install failed");
-      expect(readdirSync(join(opencode.env.XDG_CONFIG_HOME ?? "", "opencode", "node_modules"))).toEqual([]);
-    },
-    20 * SECONDS,
-  );
 
   test(
     "a root calls a tool, its child answers by its own part of the script, and the root sees the result",
     async () => {
-      const args = { description: "alpha", prompt: "do alpha", subagent_type: "general" };
-      await prepare({
-        root: [{ toolCalls: [{ name: "task", args }] }, ({ toolResults }) => `Result: ${toolResults[0]?.output}`],
-        children: { alpha: ["alpha is done"] },
-      });
-      const server = await opencode.serve();
       const root = await server.createSession();
       await server.prompt(root.id, "go");
-      await server.waitForIdle(root.id);
+      await server.waitForIdle(root.id, FIRST_TURN);
 
       const [child] = await server.children(root.id);
       const ofChild = model.requests.filter(({ sessionID }) => sessionID === child?.id);
@@ -75,49 +82,50 @@ describe("with the real OpenCode", () => {
       expect(texts?.join("")).toContain("alpha is done");
       expect(await server.metadata(root.id)).toEqual({});
     },
-    20 * SECONDS,
+    60 * SECONDS,
   );
 
   test(
     "the host sees a scripted error, and an abort ends a request that hangs",
     async () => {
-      await prepare([{ error: { status: 400, message: "no such luck" } }, { hang: true }]);
-      const server = await opencode.serve();
       const { id } = await server.createSession();
       await server.prompt(id, "fail");
-      const failed = await server.events.waitFor(({ type }) => type === "session.error");
+      const failed = await server.events.waitFor(
+        ({ type, properties }) => type === "session.error" && properties.sessionID === id,
+      );
       expect(failed.properties.error?.name).toBe("APIError");
       expect(failed.properties.error?.data?.message).toContain("no such luck");
       await server.waitForIdle(id);
 
       await server.prompt(id, "hang");
-      await model.waitForRequest(({ kind, step }) => kind === "turn" && step === 1);
+      await model.waitForRequest(({ kind, sessionID, step }) => kind === "turn" && sessionID === id && step === 1);
       await server.abort(id);
-      await model.waitForRequest(({ step, state }) => step === 1 && state === "disconnected");
+      await model.waitForRequest(
+        ({ sessionID, step, state }) => sessionID === id && step === 1 && state === "disconnected",
+      );
       await server.waitForIdle(id);
       expect((await server.messages(id)).at(-1)?.info).toMatchObject({ error: { name: "MessageAbortedError" } });
     },
-    20 * SECONDS,
+    60 * SECONDS,
   );
 
   test(
     "after a kill and a restart the same session is there, idle, and goes on",
     async () => {
-      await prepare(["before", { hang: true }, "after"]);
-      const first = await opencode.serve();
+      const first = server;
       const { id } = await first.createSession({ title: "kept" });
       await first.prompt(id, "one");
       await first.waitForIdle(id);
       await first.prompt(id, "two");
-      await model.waitForRequest(({ step }) => step === 1);
-      const second = await first.restart({ kill: true });
+      await model.waitForRequest(({ sessionID, step }) => sessionID === id && step === 1);
+      server = await first.restart({ kill: true });
       expect(await first.exited).toEqual({ exitCode: null, signal: "SIGKILL" });
       expect(alive(first.pid)).toBe(false);
 
-      await second.waitForIdle(id);
-      await second.prompt(id, "three");
-      await second.waitForIdle(id);
-      expect((await second.messages(id)).map(({ info }) => info.role)).toEqual([
+      await server.waitForIdle(id);
+      await server.prompt(id, "three");
+      await server.waitForIdle(id, FIRST_TURN);
+      expect((await server.messages(id)).map(({ info }) => info.role)).toEqual([
         "user",
         "assistant",
         "user",
@@ -125,17 +133,25 @@ describe("with the real OpenCode", () => {
         "user",
         "assistant",
       ]);
-      expect((await second.stop()).signal).toBe("SIGTERM");
     },
-    30 * SECONDS,
+    60 * SECONDS,
+  );
+
+  test(
+    "it has installed nothing by then, and therefore ends by SIGTERM",
+    async () => {
+      expect(opencode.readLog()).not.toBe("");
+      expect(opencode.readLog()).not.toContain("dependency install failed");
+      expect(readdirSync(join(opencode.env.XDG_CONFIG_HOME ?? "", "opencode", "node_modules"))).toEqual([]);
+      expect((await server.stop()).signal).toBe("SIGTERM");
+    },
+    60 * SECONDS,
   );
 
   test(
     "dispose leaves no process behind, not even a shell that the model started, and no directory",
     async () => {
-      const command = "echo $$ > pid; exec sleep 300";
-      await prepare([{ toolCalls: [{ name: "bash", args: { command, description: "waits" } }] }]);
-      const server = await opencode.serve();
+      server = await opencode.serve();
       const { id } = await server.createSession();
       await server.prompt(id, "wait");
       const pidFile = join(opencode.directory, "pid");
@@ -150,26 +166,51 @@ describe("with the real OpenCode", () => {
       expect(existsSync(opencode.root)).toBe(false);
       await expect(opencode.serve()).rejects.toThrow("has been disposed");
     },
-    20 * SECONDS,
+    60 * SECONDS,
   );
+});
+
+// What does not depend on OpenCode is tested with a shell script in its place, which starts at once.
+describe("with a program in the place of OpenCode", () => {
+  let place: string;
+
+  beforeAll(() => {
+    place = mkdtempSync(join(tmpdir(), "goalkeeper-stand-in-"));
+  });
+
+  afterAll(() => rmSync(place, { recursive: true }));
+
+  function standIn(...lines: readonly string[]): IsolatedOpencode {
+    const binary = join(place, "opencode");
+    writeFileSync(binary, ["#!/bin/sh", ...lines, ""].join("\n"));
+    chmodSync(binary, 0o755);
+    return createIsolatedOpencode({ binary });
+  }
+
+  test("a command's result is what it has said, and how it has ended", async () => {
+    await using opencode = standIn('echo "said $1"', "echo warned >&2", "exit 3");
+    const result = await opencode.run(["hello"]);
+    expect(result).toMatchObject({ exitCode: 3, signal: null, stdout: "said hello\n", stderr: "warned\n" });
+  });
 
   test("a command that does not end in time is killed, and the error carries its output", async () => {
-    await prepare({ hang: true });
-    const late = await opencode.run(["run", "wait"], { timeoutMs: 300 }).catch((error: unknown) => error);
+    await using opencode = standIn("echo said; echo warned >&2", "exec sleep 300");
+    const late = await opencode.run(["run", "wait"], { timeoutMs: 1_000 }).catch((error: unknown) => error);
     expect(late).toBeInstanceOf(RunTimeoutError);
+    expect(late).toMatchObject({ stdout: "said\n", stderr: "warned\n" });
   });
 
   test("a server that does not start says what it wrote", async () => {
-    await prepare("unused");
-    const failed = await opencode.serve({ args: ["--no-such-option"] }).catch((error: unknown) => error);
+    await using opencode = standIn("echo broken >&2", "exit 1");
+    const failed = await opencode.serve().catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(OpencodeStartError);
     expect((failed as OpencodeStartError).exit?.exitCode).toBe(1);
-    expect((failed as OpencodeStartError).stderr).not.toBe("");
+    expect((failed as OpencodeStartError).stderr).toBe("broken\n");
   });
 });
 
 test.each(["throw", "SIGTERM", "SIGINT"] as const)(
-  "a test process that ends by %s takes its OpenCode along",
+  "a test process that ends by %s takes along what it has started",
   async (how) => {
     const fixture = join(import.meta.dir, "leaky-process.ts");
     const leaky = Bun.spawn([process.execPath, fixture, how], { stdout: "pipe", stderr: "ignore" });
