@@ -191,6 +191,8 @@ export function closeAsks(root: Root, sessionID: string): Root {
 
 /** A turn of ours has started in the root: until it ends, what happens counts for it. */
 export function startTurn(root: Root, by: TurnBy): Root {
+  // What is told in a turn that is held is read in it: that is the same turn.
+  if (by === "report" && root.turn !== undefined && root.turn.error === undefined) return root;
   return { ...root, turn: { by, progressed: false, error: undefined } };
 }
 

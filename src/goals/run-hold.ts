@@ -54,10 +54,13 @@ export function decideHold(view: HoldView): Hold {
   if (view.addressed.some((task) => isEnded(task) && wasJustToldOfFailure(task, root))) return release("failure");
   if (view.isPreparing) return { kind: "hold", reasons, until: wait.until };
   if (reasons.length === 0) return release("nothing-owed");
+  // Nothing more can be told before the agent has read what is stored: to wait for that would be to wait for itself.
+  const stuck = hasUnread(root) ? readyToTell(view, wait) : [];
+  if (stuck.length > 0) return release(whyRead(stuck, wait, now));
   if (reasons.some(({ why }) => why === "outcome-untold")) return { kind: "hold", reasons, until: wait.until };
   if (decision.kind === "continue") return release("goal-continues");
   if (wait.until > now) return { kind: "hold", reasons, until: wait.until };
-  return isTellingOverdue(root, now) && view.canTell
+  return isTellingOverdue(root, now) && view.canTell && !hasUnread(root)
     ? { kind: "hold", reasons, until: wait.until }
     : release("ceiling");
 }
@@ -67,21 +70,39 @@ export function isTellingOverdue({ activity, wait }: Root, now: number): boolean
   return activity.kind === "held" && wait !== undefined && wait.until <= now && !wait.overdueTold;
 }
 
-/** What is waited for. A task that asks something has nobody to answer it. */
-export function holdReasons(
-  { root, tasks, addressed, canTell, now }: Pick<HoldView, "root" | "tasks" | "addressed" | "canTell" | "now">,
-  { until }: RunWait,
-): readonly HoldReason[] {
-  const asking = new Set(root.asks.map(({ sessionID }) => sessionID));
-  const live = tasks
-    .filter(isLive)
-    .filter((task) => !asking.has(task.id) && (canTell || task.status !== "queued"))
-    .map((task): HoldReason => ({ why: "task-live", taskID: task.id, title: task.title, status: shown(task), until }));
-  const ours = canTell ? addressed.filter(isOursToTell) : [];
-  // A success may wait for what was launched beside it, as long as anybody does.
-  const ready = live.length === 0 || until <= now ? ours : ours.filter(({ status }) => status !== "completed");
+type TaskView = Pick<HoldView, "root" | "tasks" | "addressed" | "canTell" | "now">;
+
+/** What is waited for. */
+export function holdReasons(view: TaskView, wait: RunWait): readonly HoldReason[] {
+  const { tasks, now } = view;
+  const { until } = wait;
+  const live = awaited(view).map(
+    (task): HoldReason => ({ why: "task-live", taskID: task.id, title: task.title, status: shown(task), until }),
+  );
   const others = tasks.filter(isEnded).filter((task) => mayBeToldByOthers(task, now));
-  return [...live, ...[...ready, ...others].map((task) => untold(task, until))];
+  return [...live, ...[...readyToTell(view, wait), ...others].map((task) => untold(task, until))];
+}
+
+/** A task that asks something has nobody to answer it. */
+function awaited({ root, tasks, canTell }: TaskView): readonly LiveTask[] {
+  const asking = new Set(root.asks.map(({ sessionID }) => sessionID));
+  return tasks.filter(isLive).filter((task) => !asking.has(task.id) && (canTell || task.status !== "queued"));
+}
+
+/** What is ours to tell, and may be told now: a success may wait for what was launched beside it, as long as anybody does. */
+function readyToTell(view: TaskView, { until }: RunWait): readonly EndedTask[] {
+  const ours = view.canTell ? view.addressed.filter(isOursToTell) : [];
+  return awaited(view).length === 0 || until <= view.now ? ours : ours.filter(({ status }) => status !== "completed");
+}
+
+/** Something is stored in the turn that its step has not read: it goes on, whatever we do. */
+function hasUnread({ activity, lastMessageID }: Root): boolean {
+  return activity.kind === "held" && lastMessageID > activity.readID;
+}
+
+function whyRead(stuck: readonly EndedTask[], { until }: RunWait, now: number): ReleaseReason {
+  if (until <= now) return "ceiling";
+  return stuck.some(({ status }) => status !== "completed") ? "failure" : "nothing-owed";
 }
 
 /** One whose prompt is on its way waits for nothing any more. */

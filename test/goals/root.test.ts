@@ -221,6 +221,11 @@ describe("the turn", () => {
     expect(startTurn(before, "report").turn).toMatchObject({ by: "report" });
   });
 
+  test("goes on with a report that is read in it: what it has achieved before is not forgotten", () => {
+    const before = aRoot({ turn: { by: "continuation", progressed: true, error: undefined } });
+    expect(startTurn(before, "report")).toBe(before);
+  });
+
   test("progresses by a tool call that succeeded", () => {
     const root = startTurn(busyRoot(), "continuation");
     expect(next(root, tool()).turn).toEqual({ by: "continuation", progressed: true, error: undefined });

@@ -322,3 +322,25 @@ describe("with wait_in_run off", () => {
       expect(hold([aTask()], { waits: false, ...more })).toEqual({ kind: "hold", reasons: [], until: CEILING });
   });
 });
+
+describe("what is stored in the turn and not read yet", () => {
+  const unread = (wait = WAIT) => heldRoot({ wait, lastMessageID: "msg_unread" });
+
+  test("lets it go on before anything more is told: the answer to that is what would have to come first", () => {
+    const tasks = (status: TerminalStatus) => [aTask(), anEndedTask({ id: "ses_2", status })];
+    expect(why(tasks("failed"), { root: unread() })).toEqual(["failure"]);
+    expect(why(tasks("failed"), { root: unread(OVER) })).toEqual(["ceiling"]);
+    expect(why(tasks("completed"), { root: unread() })).toEqual(["task-live"]);
+    expect(why([anEndedTask()], { root: unread() })).toEqual(["nothing-owed"]);
+  });
+
+  test("lets it go on at the ceiling before the agent is told of that", () => {
+    expect(why([aTask()], { root: unread() })).toEqual(["task-live"]);
+    expect(why([aTask()], { root: unread(OVER) })).toEqual(["ceiling"]);
+  });
+
+  test("does not end the wait for those who tell by themselves", () => {
+    const told = anEndedTask({ delivery: hostTells(NOW + SECOND) });
+    expect(why([told], { root: unread() })).toEqual(["outcome-untold"]);
+  });
+});

@@ -2,6 +2,9 @@ import fc from "fast-check";
 import type { HostEvent } from "../../src/host/port.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import type { Fault, HostCall, PromptFate } from "../../src/testing/simulated-host.ts";
+import { actOnGoal, elsewhere, failing, type GoalAction, modelled, said } from "./goal-actions.ts";
+import { actInRun, type RunAction, runActions } from "./run-actions.ts";
+import { actOnTasks, type TaskAction } from "./task-actions.ts";
 import type { Disturbance, World } from "./world.ts";
 
 type RootAction =
@@ -16,12 +19,6 @@ type RootAction =
   | "fork"
   | "delete-root";
 
-/** What models do with tasks of ours. `model`: which one is wished for, if any. */
-type TaskAction =
-  | { readonly do: "launch" | "again"; readonly pick: number; readonly model: number }
-  | { readonly do: "cancel" | "cancel-all" | "read" | "tool"; readonly pick: number }
-  | { readonly do: "wait"; readonly pick: number; readonly ms: number };
-
 /** One thing that happens. `pick` chooses among what there is then; what is not possible then does nothing. */
 export type Action =
   | { readonly do: "advance"; readonly ms: number }
@@ -33,6 +30,8 @@ export type Action =
     }
   | { readonly do: RootAction }
   | TaskAction
+  | GoalAction
+  | RunAction
   /** How long some other plugin's hook holds back each prompt. */
   | { readonly do: "hook"; readonly ms: number }
   | { readonly do: "set" | "pause" | "go-on" | "clear" | "complete" }
@@ -184,11 +183,53 @@ export const launches: fc.Arbitrary<Action> = fc.oneof(
   ...misheard,
 );
 
+/** The same, mostly about the goal: what people and models say about it, and how its turns fail. */
+export const pursuits: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 16, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("task" as const), background: fc.boolean(), pick }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("launch" as const), pick, model: fc.constant(0) }) },
+  { weight: 4, arbitrary: picking("finish", "finish", "fail", "abort", "ask", "answer", "answer", "reject") },
+  {
+    weight: 12,
+    arbitrary: plain("root-finish", "root-finish", "root-finish", "root-finish", "root-tool", "root-abort", "root-ask"),
+  },
+  { weight: 3, arbitrary: plain("say", "say", "compact", "root-retry") },
+  { weight: 8, arbitrary: said },
+  { weight: 8, arbitrary: modelled },
+  { weight: 6, arbitrary: failing },
+  { weight: 1, arbitrary: elsewhere },
+  ...trouble,
+  ...misheard,
+);
+
+/** What happens in `opencode run`: nobody writes, and nobody interrupts but with Ctrl-C. */
+export const runs: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 16, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("task" as const), background: fc.boolean(), pick }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("adopt" as const), pick }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("launch" as const), pick, model: fc.constant(0) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("again" as const), pick, model: fc.constant(0) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("cancel" as const, "read" as const), pick }) },
+  { weight: 8, arbitrary: picking("finish", "finish", "finish", "fail", "abort", "delete") },
+  { weight: 2, arbitrary: picking("ask", "answer", "reject", "promote") },
+  { weight: 12, arbitrary: plain("root-finish", "root-finish", "root-finish", "root-finish", "root-tool") },
+  { weight: 1, arbitrary: plain("root-abort", "root-ask", "root-retry") },
+  { weight: 3, arbitrary: modelled },
+  { weight: 1, arbitrary: failing },
+  { weight: 6, arbitrary: runActions },
+  ...trouble,
+  ...misheard,
+);
+
 /** Everything at once: empty answers, events that are dropped or overtaken, forks, deleted roots. */
 export const chaos: fc.Arbitrary<Action> = fc.oneof(
   ...life,
   ...launching,
   ...trouble,
+  { weight: 2, arbitrary: said },
+  { weight: 2, arbitrary: modelled },
+  { weight: 2, arbitrary: failing },
+  { weight: 1, arbitrary: elsewhere },
   { weight: 1, arbitrary: plain("fork", "delete-root") },
   {
     weight: 2,
@@ -211,11 +252,11 @@ export const chaos: fc.Arbitrary<Action> = fc.oneof(
 export const firstRoot = "ses_000001";
 
 /** A goal is set and the agent works: almost every interesting story begins like this. */
-export async function begin(world: World): Promise<void> {
+export async function begin(world: World, hasGoal = true): Promise<void> {
   const root = world.host.createRoot();
   world.host.userSays(root, "hello");
   await world.clock.advance(20);
-  world.setGoal(root);
+  if (hasGoal) world.setGoal(root);
 }
 
 export async function act(world: World, action: Action): Promise<void> {
@@ -223,6 +264,8 @@ export async function act(world: World, action: Action): Promise<void> {
   const root = host.exists(firstRoot) ? firstRoot : undefined;
   const below = root === undefined ? [] : host.below(root);
   const choose = (candidates: readonly string[], at: number) => candidates[at % Math.max(1, candidates.length)];
+  // Between two processes nothing happens.
+  if (world.process !== "runs" && action.do !== "advance" && action.do !== "run-again") return;
   switch (action.do) {
     case "advance":
       return world.clock.advance(action.ms);
@@ -336,26 +379,37 @@ export async function act(world: World, action: Action): Promise<void> {
       break;
     case "complete":
       if (root !== undefined && !world.keeper.tasks(root).some(isLive))
-        world.goal(root, { type: "complete", evidence: [] });
+        world.goal(root, { type: "complete", evidence: [{ claim: "it works" }] });
       break;
+    case "run-again":
+    case "run-speaks":
+    case "run-silent":
+    case "run-compacts":
+      return actInRun(world, root, action);
     case "kill":
+      if (world.config.run !== undefined) return world.interruptRun();
       return world.killAndRestart(action.awake);
     case "reload":
+      if (world.config.run !== undefined) break;
       return world.reload(action.awake);
     case "disturb":
       // The host cannot be asked which asks are open (its list keeps aborted ones): their events have to be believed.
+      world.runJudge.unheard();
       world.disturb(action.type, action.type.startsWith("ask-") ? "duplicate" : action.how);
       break;
     case "fault":
       if (action.call === "abort" && action.fault !== "right") world.ledger.faulted();
       else if (action.call === "abort") world.ledger.trusted();
       host.faults[action.call] = action.fault;
+      if (action.fault !== "right") world.runJudge.troubled();
       break;
     case "fate":
       host.fates.push(action.fate);
+      world.runJudge.troubled();
       break;
     case "hook":
       host.chatMessageMs = action.ms;
+      if (action.ms > 0) world.runJudge.troubled();
       break;
     case "launch":
     case "again":
@@ -366,6 +420,14 @@ export async function act(world: World, action: Action): Promise<void> {
     case "tool":
       actOnTasks(world, action, root);
       break;
+    case "goal":
+    case "model":
+    case "check":
+    case "mishap":
+    case "agent":
+    case "archive":
+      actOnGoal(world, root, action);
+      break;
     case "tells":
       host.hostTellsAfterMs = action.after;
       break;
@@ -373,7 +435,7 @@ export async function act(world: World, action: Action): Promise<void> {
       if (root !== undefined) actOnRoot(world, root, action.do);
   }
   // The second pair of idles of a failed or aborted turn comes 20 ms later; nobody begins another turn before.
-  const comesInPairs = action.do === "root-fail" || action.do === "root-abort";
+  const comesInPairs = action.do === "root-fail" || action.do === "root-abort" || action.do === "mishap";
   return comesInPairs ? world.clock.advance(50) : world.clock.settle();
 }
 
@@ -422,44 +484,4 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
 function interrupts({ host, keeper, ledger }: World, root: string): void {
   ledger.intends([...host.below(root), ...keeper.tasks(root).map(({ id }) => id)]);
   ledger.stops(root);
-}
-
-/** Models that may be wished for; two of them are of one provider. */
-const MODELS = [undefined, { providerID: "acme", modelID: "small" }, { providerID: "acme", modelID: "big" }] as const;
-
-/** A model calls a tool of ours, in a turn; in chaos also the author of a plugin, at any time. */
-function actOnTasks(world: World, action: TaskAction, root: string | undefined): void {
-  const { host, keeper, tools } = world;
-  if (root === undefined) return;
-  const choose = (candidates: readonly string[]) => candidates[action.pick % Math.max(1, candidates.length)];
-  const below = host.below(root);
-  const callers = [root, root, root, ...below].filter((id) => host.hasTurn(id) || !world.book.judgesOwed);
-  const caller = choose(callers);
-  if (action.do === "tool") return toggleTool(world, choose(below.filter((id) => host.hasTurn(id))));
-  if (caller === undefined) return;
-  if (action.do === "launch") return tools.launch(caller, MODELS[action.model]);
-  if (action.do === "cancel-all") return tools.cancelAll(caller);
-  // Of tasks that it has made itself, or of any below it.
-  const own = host.below(caller).filter((id) => keeper.manager.get(id)?.origin === "launched");
-  const taskID = choose(own.toReversed());
-  if (action.do === "again") {
-    const isAtRest = (id: string) => !host.isActive(id) && host.messages(id).at(-1)?.role !== "user";
-    const ended = below.filter((id) => isAtRest(id) && !host.ancestors(caller).includes(id) && id !== caller);
-    const resumed = choose(ended);
-    if (resumed !== undefined) tools.resume(resumed, caller, MODELS[action.model]);
-    return;
-  }
-  if (taskID === undefined) return;
-  if (action.do === "cancel") return tools.cancel(taskID, caller);
-  if (action.do === "wait") return tools.wait(taskID, caller, action.ms);
-  return tools.read(taskID, caller);
-}
-
-/** A tool of the child's own begins, or ends. */
-function toggleTool(world: World, id: string | undefined): void {
-  if (id === undefined) return;
-  const answer = world.host.messages(id).findLast(({ role }) => role === "assistant");
-  const running = [...(answer?.calls ?? [])].find(([, { tool, state }]) => tool === "bash" && state === "running");
-  if (running === undefined) world.host.beginTool(id);
-  else world.host.endTool(id, running[0]);
 }

@@ -1,7 +1,7 @@
 import { readFrame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
-import type { Observation } from "../../src/keeper/messages.ts";
+import type { Input, Observation } from "../../src/keeper/messages.ts";
 import { isEnded, isLive, isWaiting } from "../../src/tasks/task.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +29,8 @@ interface RootBook {
   idleSince: number;
   quiet: boolean;
   asleep: boolean;
+  /** Of `opencode run`: a prompt has woken the session and not the goal. */
+  goalAsleep: boolean;
   abortedAt: number | undefined;
   unanswered: { readonly messageID: string; readonly at: number } | undefined;
   reports: Report[];
@@ -96,6 +98,7 @@ export class Book {
       idleSince: this.now,
       quiet: false,
       asleep: false,
+      goalAsleep: false,
       abortedAt: undefined,
       unanswered: undefined,
       reports: [],
@@ -119,7 +122,7 @@ export class Book {
 
   // What people do
 
-  goalEvent(rootID: string, event: GoalEvent): void {
+  private goalEvent(rootID: string, event: GoalEvent): void {
     const root = this.root(rootID);
     if (event.type === "clear" || event.type === "set") {
       root.letGoBefore.set(root.goalSetAt, [...root.letGo]);
@@ -135,10 +138,11 @@ export class Book {
     if (letsGo) for (const id of event.liveTaskIDs) root.letGo.add(id);
   }
 
-  woken(rootID: string): void {
+  private woken(rootID: string): void {
     const root = this.root(rootID);
     root.quiet = false;
     root.asleep = false;
+    root.goalAsleep = false;
   }
 
   /** Nothing is kept of a root, not even that it was asleep or quiet. */
@@ -175,6 +179,7 @@ export class Book {
       root.goalSetAt = stored?.goal?.startedAt ?? root.goalSetAt;
       for (const id of root.letGoBefore.get(root.goalSetAt) ?? []) root.letGo.add(id);
       root.asleep = !awake && stored !== undefined && (stored.goal !== undefined || stored.tasks.length > 0);
+      root.goalAsleep = root.asleep && this.world.config.run !== undefined;
       root.abortedAt = undefined;
       root.unanswered = undefined;
       root.reports = [];
@@ -221,7 +226,8 @@ export class Book {
         if (event.error.name === "MessageAbortedError" && !isRoot) this.childEnded(sessionID, true);
         // Of a root without books nothing is remembered.
         if (event.error.name === "MessageAbortedError" && isRoot && this.world.keeper.root(sessionID) !== undefined)
-          this.root(sessionID).quiet = true;
+          // A prompt of `opencode run` that leaves its goal asleep ends with its process.
+          this.root(sessionID).quiet = !this.root(sessionID).goalAsleep;
         return;
       case "session-deleted":
         this.children.delete(sessionID);
@@ -235,11 +241,15 @@ export class Book {
         if (!isRoot && !event.ignored) this.began(sessionID, { native: false, background: false });
         if (isRoot && !event.synthetic && !event.ignored) {
           const root = this.root(sessionID);
+          const { goalAsleep } = root;
           this.woken(sessionID);
+          root.goalAsleep = goalAsleep;
           root.unanswered = { messageID: event.messageID, at: this.now };
         }
         return;
       }
+      case "step-ended":
+        return this.reportsAnswered(sessionID, event.parentID);
       case "assistant-message":
         return isRoot ? this.answered(sessionID, event) : undefined;
       case "tool": {
@@ -369,7 +379,11 @@ export class Book {
       }
     }
     if (event.completedAt === undefined) return;
-    for (const report of root.reports) if (event.parentID >= report.messageID) report.answered = true;
+    this.reportsAnswered(rootID, event.parentID);
+  }
+
+  private reportsAnswered(rootID: string, parentID: string): void {
+    for (const report of this.root(rootID).reports) if (parentID >= report.messageID) report.answered = true;
   }
 
   // What the keeper does
@@ -405,6 +419,7 @@ export class Book {
     // Deleted in the very moment of the call: that is answered with 404.
     if (!this.world.host.exists(rootID)) return;
     if (kind !== "continuation" && kind !== "wrapup") return;
+    if (root.goalAsleep) this.breach("I7", `a ${kind} is sent while the goal sleeps`);
     if (!again) root.continuations++;
     const status = this.world.keeper.goal(rootID)?.status;
     if (status !== "active" && status !== "limited")
@@ -423,6 +438,31 @@ export class Book {
   hasJustEnded(id: string): boolean {
     const ended = this.children.get(id)?.ended;
     return ended !== undefined && this.now < ended.at + TOLD_WITHIN_MS;
+  }
+
+  /** Children that are known to work since then, or to wait for a slot. */
+  running(rootID: string, since: number): readonly string[] {
+    return this.world.host.below(rootID).filter((id) => {
+      const child = this.children.get(id);
+      if (child === undefined || child.ended !== undefined || child.knownAt > since) return false;
+      return this.isReachable(id) && (this.world.host.isActive(id) || child.queued === true);
+    });
+  }
+
+  /** Tasks of OpenCode's or ours that still hold the goal back. */
+  working(rootID: string): readonly string[] {
+    const root = this.root(rootID);
+    return this.world.host.below(rootID).filter((id) => {
+      const child = this.children.get(id);
+      if (child === undefined || child.ended !== undefined || !this.isReachable(id)) return false;
+      const isOthers = this.world.keeper.manager.get(id)?.origin === "adopted";
+      if (isOthers || (!child.native && !this.world.ledger.isLive(id))) return false;
+      // Past its ceiling it has let go once.
+      if (root.letGo.has(id) || root.releases.has(id)) return false;
+      const ceiling = this.world.config.gate.maxTaskBlockMs;
+      const isOver = ceiling > 0 && this.now >= this.heldSince(root, id, child) + ceiling;
+      return !isOver && (this.world.host.isActive(id) || child.queued === true);
+    });
   }
 
   /** What product.md calls owed, and what else must hold a goal back, now. */
@@ -446,7 +486,8 @@ export class Book {
       }
     }
     if (this.hasOpenAsk(rootID)) owed.push("the root has an open ask");
-    if (host.isWorking(rootID) && this.rootsHeardBusy.has(rootID)) owed.push("the root is busy");
+    const isBusy = host.isWorking(rootID) && !host.isEnding(rootID);
+    if (isBusy && this.rootsHeardBusy.has(rootID)) owed.push("the root is busy");
     for (const report of root.reports) {
       if (!report.answered && this.now < Math.max(report.at, root.idleSince) + UNANSWERED_MS)
         owed.push(`${report.messageID} is unanswered`);
@@ -496,12 +537,16 @@ export class Book {
     }
   }
 
+  private told(input: Input): void {
+    if (input.type === "goal") this.goalEvent(input.rootID, input.event);
+    if (input.type === "wake" || input.type === "user-speaks") this.woken(input.rootID);
+    if (input.type !== "attached") return;
+    const key = `${input.taskID} ${input.by}`;
+    this.attachments.set(key, (this.attachments.get(key) ?? 0) + (input.attached ? 1 : -1));
+  }
+
   observed(observation: Observation): void {
-    if (observation.type === "input" && observation.input.type === "attached") {
-      const { taskID, by, attached } = observation.input;
-      const key = `${taskID} ${by}`;
-      this.attachments.set(key, (this.attachments.get(key) ?? 0) + (attached ? 1 : -1));
-    }
+    if (observation.type === "input") return this.told(observation.input);
     if (observation.type !== "task") return;
     const { before, after, event } = observation.change;
     // After the query window the same child may begin again, with a record of its own.

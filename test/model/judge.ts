@@ -1,8 +1,16 @@
 import { decide } from "../../src/goals/gate.ts";
+import type { Goal } from "../../src/goals/goal.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Observation } from "../../src/keeper/messages.ts";
 import { isEnded, isLive } from "../../src/tasks/task.ts";
+import { type MishapName, mishap } from "./provider-errors.ts";
 import { idsOf, type Life, ownerOf, type World } from "./world.ts";
+
+const STEP_MS = 10_000;
+const MOST_RINGS = 3_000;
+
+/** An hour: the provider may say nothing about when its limit ends. */
+const LONGEST_QUOTA_WAIT_MS = 3_600_000;
 
 /** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of properties.test.ts. */
 const LONG_MS = 900_000;
@@ -19,11 +27,7 @@ export function judgeDecision(world: World): void {
     const tasks = world.keeper.tasks(rootID);
     const now = world.clock.now();
     const first = JSON.stringify(decide(goal, root, tasks, now, world.config.gate));
-    const copy = JSON.parse(JSON.stringify({ goal, root, tasks })) as {
-      goal: typeof goal;
-      root: typeof root;
-      tasks: typeof tasks;
-    };
+    const copy = structuredClone({ goal, root, tasks });
     const second = JSON.stringify(decide(copy.goal, copy.root, copy.tasks, now, world.config.gate));
     if (first !== second) world.book.breaches.push(`I6: ${first} and of a copy ${second}`);
   }
@@ -97,12 +101,17 @@ export async function judgeWaits(world: World): Promise<void> {
     if (!host.isHeldByTask(id) && host.openAsks(id).length === 0) host.finishTurn(id);
   }
   await world.clock.advance(5_000);
+  const { autoContinue } = world.config.gate;
   const isAsked = (rootID: string) => [rootID, ...host.below(rootID)].some((id) => host.openAsks(id).length > 0);
   const eligible = host
     .rootIDs()
+    .filter(() => autoContinue)
     .filter((id) => keeper.goal(id)?.status === "active" && keeper.root(id)?.presence.kind === "awake" && !isAsked(id))
     .map((id) => ({ id, before: world.book.root(id).continuations }));
+  const quotaUntil = Math.max(0, ...eligible.map(({ id }) => keeper.goal(id)?.quotaUntil ?? 0));
+  await world.clock.advance(Math.min(Math.max(0, quotaUntil - world.clock.now()), LONGEST_QUOTA_WAIT_MS));
   await world.clock.advance(LONG_MS);
+  world.pursuit.judgeTurns();
   for (const rootID of host.rootIDs()) {
     const decision = keeper.decision(rootID);
     if (keeper.root(rootID) === undefined || decision.kind !== "wait" || isAsked(rootID)) continue;
@@ -118,12 +127,25 @@ export async function judgeWaits(world: World): Promise<void> {
   for (const { id, before } of eligible) {
     if (!host.exists(id)) continue;
     const goal = keeper.goal(id);
+    if (goal?.status === "paused" && mayPause(world, goal)) continue;
     if (goal?.status === "active" || goal?.status === "paused") {
       world.book.breaches.push(`I2: ${id} is ${goal.status} at the end: ${JSON.stringify(keeper.decision(id))}`);
     }
     if (goal?.status === "limited" && goal.wrapUp === "owed") world.book.breaches.push(`I2: ${id} never wrapped up`);
+    // With its time used up before, it is limited, and a limit that was reached in a user's turn is no less one.
     if (world.book.root(id).continuations === before) world.book.breaches.push(`I2: ${id} has sent nothing`);
   }
+}
+
+/** Turns that do nothing make no progress, and an agent that pursues no goals is the user's to change. */
+function mayPause({ config }: World, { by }: Goal & { readonly status: "paused" }): boolean {
+  return by === "restricted-agent" || (by === "no-progress" && config.limits.noProgressTurns > 0);
+}
+
+/** Z1: nothing of ours has thrown. */
+function judgeLog({ host, book }: World): void {
+  for (const { message, extra } of host.logs.filter(({ level }) => level === "error"))
+    book.breaches.push(`Z1: ${message} ${JSON.stringify(extra)}`);
 }
 
 /** I5: when everything has ended and the windows are over, nothing is left. */
@@ -155,6 +177,7 @@ export async function judgeEnd(world: World): Promise<void> {
   book.judgeMentions();
   world.ledger.judgeTold();
   await clock.advance(300_000);
+  judgeLog(world);
   const { sizes } = keeper;
   const { manager } = keeper;
   const all = { ...sizes, waiting: manager.waiting().length, seated: manager.seated().length, calls: world.tools.size };
@@ -162,6 +185,66 @@ export async function judgeEnd(world: World): Promise<void> {
   if (left.length > 0 || clock.pending() > 0) {
     book.breaches.push(`I5: left are ${JSON.stringify(all)} and ${clock.pending()} timers`);
   }
+}
+
+/** What a provider that fails for good may cost, by what can be done about it: a limit is tried again, ever more seldom. */
+const MOST_REQUESTS = { retries: 3, limit: 12, user: 1, nothing: 0 } as const;
+const OUTAGE_MS = 7_200_000;
+
+/** G7: with a provider that fails every turn of the root, a goal comes to rest, or waits for the end of a limit. */
+export async function judgeOutage(world: World, what: MishapName): Promise<void> {
+  const { host, keeper, clock, book, tools } = world;
+  const { error, costs } = mishap(what);
+  world.calm();
+  await callsReturn(world);
+  const begunAs = new Map(host.rootIDs().map((id) => [id, book.root(id).continuations]));
+  const until = clock.now() + OUTAGE_MS;
+  for (let rings = 0; clock.nextAt <= until && rings < MOST_RINGS; rings++) {
+    await clock.advanceTo(clock.nextAt);
+    for (const id of host.rootIDs().flatMap((root) => [...host.below(root)]))
+      if (host.isForeground(id) && !host.isHeldByTask(id)) host.finishTurn(id);
+    for (const id of host.rootIDs()) {
+      const mayEnd = host.hasTurn(id) && !host.isHeldByTask(id) && !tools.holds(id) && host.openAsks(id).length === 0;
+      if (mayEnd) host.failTurn(id, error);
+    }
+  }
+  world.rootTurnMs = 50;
+  for (const id of host.rootIDs()) {
+    const requests = book.root(id).continuations - (begunAs.get(id) ?? 0);
+    if (requests > MOST_REQUESTS[costs]) book.breaches.push(`G7: an outage (${what}) has cost ${requests} requests`);
+    const isAwake = keeper.root(id)?.presence.kind === "awake" && keeper.decision(id).kind === "continue";
+    if (isAwake) book.breaches.push(`G7: in an outage (${what}) the goal is ${JSON.stringify(keeper.goal(id))}`);
+  }
+}
+
+/** R1 R4 R5: with a truthful host and time alone the process ends, and leaves nothing behind. */
+export async function judgeRun(world: World): Promise<void> {
+  const { host, clock, book, config } = world;
+  world.calm();
+  world.rootTurnMs = 50;
+  await callsReturn(world);
+  const ceiling = config.run?.ceilingMs ?? 0;
+  // Without a ceiling tasks may be waited for as long as they work.
+  const endsMs = Number.isFinite(ceiling) ? 2 * ceiling + LONG_MS : LONG_MS;
+  for (let waited = 0; world.process === "runs" && waited < endsMs; waited += STEP_MS) {
+    for (const id of host.rootIDs().flatMap((root) => [...host.below(root)])) {
+      const mayEnd = host.isForeground(id) || !Number.isFinite(ceiling);
+      if (mayEnd && !host.isHeldByTask(id)) host.finishTurn(id);
+      for (const askID of host.openAsks(id)) host.closeAsk(id, askID, true);
+    }
+    for (const id of host.rootIDs()) {
+      for (const askID of host.openAsks(id)) host.closeAsk(id, askID, true);
+      if (!host.isHeldByTask(id)) host.finishTurn(id);
+    }
+    await clock.advance(waited === 0 ? 1_000 : STEP_MS);
+    world.runJudge.judge();
+  }
+  await clock.advance(5_000);
+  if (world.process === "runs" && world.runJudge.isStuck) return;
+  if (world.process !== "over") book.breaches.push(`R5: the process is ${world.process} at the end`);
+  judgeLog(world);
+  await clock.advance(300_000);
+  if (clock.pending() > 0) book.breaches.push(`I5: left are ${clock.pending()} timers`);
 }
 
 /** I6: the recorded inputs, at their times, make a fresh keeper do the same. */

@@ -3,6 +3,7 @@ import type { KeeperConfig } from "../../src/keeper/config.ts";
 import type { ConcurrencyLimit } from "../../src/tasks/slots.ts";
 import { type Action, act, begin } from "./actions.ts";
 import { judgeDecision } from "./judge.ts";
+import type { MishapName } from "./provider-errors.ts";
 import { CONFIG, World } from "./world.ts";
 
 /** Short ceilings and windows: many of them fit into a story. */
@@ -14,31 +15,69 @@ const CONFIG_HERE = {
   limits: { budget: { turns: 3, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 },
 };
 
-/** What can be different from one story to the next: slots, and what the user's abort does to what we launched. */
-const variants = fc.record({
+/** What can be different from one story to the next: the options. */
+export interface Variant extends Pick<KeeperConfig, "concurrency" | "cancelOnInterrupt" | "run"> {
+  readonly autoContinue?: boolean;
+  readonly noProgressTurns?: number;
+  /** How every turn of the root fails when the story is over. */
+  readonly outage?: MishapName | undefined;
+  /** Of `opencode run`: whether there is a goal from the beginning. */
+  readonly hasGoal?: boolean;
+}
+
+const slots = {
   concurrency: fc.constantFrom<ConcurrencyLimit>(2, 2, 1, { "simulated/model": 1, acme: 2, "acme/small": 1 }),
   cancelOnInterrupt: fc.boolean(),
+};
+export const usual: fc.Arbitrary<Variant> = fc.record(slots);
+export const pursuing: fc.Arbitrary<Variant> = fc.record({
+  ...slots,
+  autoContinue: fc.constantFrom(...Array.from({ length: 11 }, () => true), false),
+  noProgressTurns: fc.constantFrom(0, 2),
+  outage: fc.constantFrom(undefined, undefined, undefined, "server error", "usage limit", "plan used up", "bad key"),
+});
+
+export const running: fc.Arbitrary<Variant> = fc.record({
+  ...slots,
+  hasGoal: fc.boolean(),
+  noProgressTurns: fc.constantFrom(0, 0, 2),
+  run: fc.record({
+    waits: fc.constantFrom(true, true, true, true, false),
+    ceilingMs: fc.constantFrom(60_000, 400_000, Number.POSITIVE_INFINITY),
+  }),
 });
 
 export interface Story {
-  readonly variant: Pick<KeeperConfig, "concurrency" | "cancelOnInterrupt">;
+  readonly variant: Variant;
   readonly actions: readonly Action[];
 }
 
-export function story(action: fc.Arbitrary<Action>, length: number): fc.Arbitrary<Story> {
+export function story(action: fc.Arbitrary<Action>, length: number, variant = usual): fc.Arbitrary<Story> {
   return fc.record({
-    variant: variants,
+    variant,
     actions: fc.array(action, { minLength: 5, maxLength: length, size: "max" }),
   });
 }
 
+export function configOf({
+  autoContinue = true,
+  noProgressTurns = 0,
+  hasGoal: _,
+  outage: __,
+  ...variant
+}: Variant): KeeperConfig {
+  const { gate, limits } = CONFIG_HERE;
+  return { ...CONFIG_HERE, ...variant, gate: { ...gate, autoContinue }, limits: { ...limits, noProgressTurns } };
+}
+
 /** `judgesOwed`: nobody lies, and nothing is withheld of which it depends what is owed. */
 export async function live({ actions, variant }: Story, judgesOwed: boolean): Promise<World> {
-  const world = new World({ config: { ...CONFIG_HERE, ...variant } });
+  const world = new World({ config: configOf(variant) });
   world.book.judgesOwed = judgesOwed;
-  await begin(world);
+  await begin(world, variant.hasGoal);
   for (const action of actions) {
     await act(world, action);
+    world.runJudge.judge();
     judgeDecision(world);
     world.ledger.judgeEnds();
   }

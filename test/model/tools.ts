@@ -2,6 +2,7 @@ import type { Voice } from "../../src/host/port.ts";
 import { type TaskManager, TaskNotFoundError } from "../../src/library/task-manager.ts";
 import { LaunchError } from "../../src/tasks/launcher.ts";
 import { type EndedTask, isEnded, type Task } from "../../src/tasks/task.ts";
+import { HostSilentError } from "../../src/tools/context.ts";
 import type { World } from "./world.ts";
 
 /** A tool call that has not returned yet. Without a turn it is the call of a library's author. */
@@ -28,7 +29,7 @@ export class Tools {
 
   launch(parentID: string, model: Voice["model"] | undefined): void {
     const wish = { description: `part ${++this.count}`, prompt: `do part ${this.count}`, model };
-    this.call(parentID, "background_task", async (call) => {
+    this.use(parentID, "background_task", async (call) => {
       const { signal } = call.controller;
       const task = await call.tasks.launch({ ...wish, parentID, signal });
       return isEnded(task) ? this.ended(task, call) : "launched";
@@ -37,7 +38,7 @@ export class Tools {
 
   resume(taskID: string, callerID: string, model: Voice["model"] | undefined): void {
     const prompt = `do part ${++this.count}`;
-    this.call(callerID, "background_task", async (call) => {
+    this.use(callerID, "background_task", async (call) => {
       call.resumes = taskID;
       const messageID = call.callID === undefined ? undefined : call.messageID;
       const { signal } = call.controller;
@@ -48,7 +49,7 @@ export class Tools {
 
   cancel(taskID: string, callerID: string): void {
     this.world.ledger.intends(this.world.host.exists(taskID) ? [taskID, ...this.world.host.below(taskID)] : [taskID]);
-    this.call(callerID, "background_cancel", async (call) => {
+    this.use(callerID, "background_cancel", async (call) => {
       const task = await call.tasks.cancel(taskID, "no longer wanted");
       return task === undefined ? "unknown" : this.ended(task, call);
     });
@@ -60,18 +61,18 @@ export class Tools {
     const known = this.world.keeper.tasks(this.world.host.rootOf(callerID));
     this.world.ledger.intends(known.filter(({ parentID }) => parentID === callerID).map(({ id }) => id));
     this.world.ledger.stopsNow(callerID);
-    this.call(callerID, "background_cancel", async (call) => {
+    this.use(callerID, "background_cancel", async (call) => {
       const tasks = await call.tasks.cancelAll(callerID, "no longer wanted");
       return tasks.map((task) => this.ended(task, call)).join("\n");
     });
   }
 
   read(taskID: string, callerID: string): void {
-    this.call(callerID, "background_output", async (call) => this.output(taskID, call));
+    this.use(callerID, "background_output", async (call) => this.output(taskID, call));
   }
 
   wait(taskID: string, callerID: string, timeoutMs: number): void {
-    this.call(callerID, "wait", async (call) => {
+    this.use(callerID, "wait", async (call) => {
       const { signal } = call.controller;
       await call.tasks.wait(taskID, { timeoutMs, signal, callerID });
       return signal.aborted ? "aborted" : this.output(taskID, call);
@@ -140,7 +141,8 @@ export class Tools {
     return `- "${title}" (${id}): ${how}`;
   }
 
-  private call(sessionID: string, tool: string, work: (call: Call) => Promise<string>): void {
+  /** A model calls a tool; without a turn of its own, the author of a plugin does. */
+  use(sessionID: string, tool: string, work: (call: Call) => Promise<string>): void {
     const { host, life, tasks } = this.world;
     const callID = host.hasTurn(sessionID) ? host.beginTool(sessionID, tool) : undefined;
     const messageID = host.messages(sessionID).findLast(({ role }) => role === "assistant")?.id ?? "";
@@ -149,7 +151,8 @@ export class Tools {
     this.open.add(call);
     void work(call)
       .catch((error: unknown) => {
-        if (error instanceof LaunchError || error instanceof TaskNotFoundError) return error.message;
+        const isMeant = [LaunchError, TaskNotFoundError, HostSilentError].some((known) => error instanceof known);
+        if (isMeant) return String(error);
         this.world.book.breaches.push(`L0: ${tool} threw ${String(error)}`);
         return "";
       })

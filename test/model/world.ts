@@ -1,6 +1,7 @@
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import { HostIds } from "../../src/host/message-id.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
+import { RunHold } from "../../src/host/run-hold.ts";
 import type { KeeperConfig } from "../../src/keeper/config.ts";
 import { performer } from "../../src/keeper/effects.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
@@ -11,9 +12,12 @@ import { Launcher } from "../../src/tasks/launcher.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
-import { SimulatedHost } from "../../src/testing/simulated-host.ts";
 import { Book } from "./book.ts";
 import { Ledger, TASK_KEY } from "./ledger.ts";
+import { ModelHost } from "./model-host.ts";
+import { Pursuit } from "./pursuit.ts";
+import { RunHost } from "./run-host.ts";
+import { RunJudge } from "./run-judge.ts";
 import { Tools } from "./tools.ts";
 
 export const CONFIG: KeeperConfig = {
@@ -47,7 +51,15 @@ export interface Life {
   readonly observations: Observation[];
 }
 
+interface ChatMessage {
+  readonly sessionID: string;
+  readonly messageID: string;
+  readonly synthetic: boolean;
+}
+
 const MOST_PROMPTS = 300;
+const EXITS_AFTER_MS = 20;
+const STORED_WITHIN_MS = 2_000;
 
 export type Disturbance = "drop" | "duplicate" | "delay";
 
@@ -57,14 +69,24 @@ export type Disturbance = "drop" | "duplicate" | "delay";
  */
 export class World {
   readonly clock = new SimulatedClock();
-  readonly host: SimulatedHost;
+  readonly host: ModelHost;
   readonly lives: Life[] = [];
   readonly book: Book;
   readonly ledger: Ledger;
+  readonly pursuit: Pursuit;
   readonly tools: Tools;
+  readonly runJudge: RunJudge;
   readonly config: KeeperConfig;
   rootTurnMs: number | undefined;
   childTurnMs: number | undefined;
+  /** The hooks that hold a turn of `opencode run`. */
+  runHold!: RunHold;
+  /** Of `opencode run`: `exiting` from the first idle of its root. */
+  process: "runs" | "exiting" | "over" = "runs";
+  /** Writes that are under way. */
+  writing = 0;
+  /** What the user's own completion check will say; undefined: there is none. */
+  checkPasses: boolean | undefined;
   keeper: Keeper;
   /** Launches, reads and cancels; of the same life as {@link keeper}. */
   tasks: TaskManager;
@@ -73,16 +95,21 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.config = options.config ?? CONFIG;
     this.rootTurnMs = options.rootTurnMs;
-    this.host = new SimulatedHost({
+    const host = {
       clock: this.clock,
-      onEvent: (event) => this.hear(event),
-      onChatMessage: (message) => this.chatMessage(message),
+      onEvent: (event: HostEvent) => this.hear(event),
+      onChatMessage: (message: ChatMessage) => this.chatMessage(message),
       onDispose: () => this.tasks.dispose(),
-      turnMs: (sessionID) => (this.host.isRoot(sessionID) ? this.rootTurnMs : this.childTurnMs),
-    });
+      turnMs: (sessionID: string) => (this.host.isRoot(sessionID) ? this.rootTurnMs : this.childTurnMs),
+    };
+    const hooks = () => this.runHold;
+    const isRun = this.config.run !== undefined;
+    this.host = isRun ? new RunHost({ ...host, hooks, onIdle: () => this.exits() }) : new ModelHost(host);
     this.book = new Book(this);
     this.ledger = new Ledger(this);
+    this.pursuit = new Pursuit(this);
     this.tools = new Tools(this);
+    this.runJudge = new RunJudge(this);
     this.keeper = this.newKeeper();
     this.tasks = this.newTasks();
   }
@@ -96,19 +123,16 @@ export class World {
   // What people do
 
   goal(rootID: string, event: GoalEvent): void {
-    this.book.goalEvent(rootID, event);
     this.keeper.dispatch({ type: "goal", rootID, event });
   }
 
   setGoal(rootID: string, objective = "make it work"): void {
     // The command comes with a message of the user's.
-    this.book.woken(rootID);
     this.keeper.dispatch({ type: "wake", rootID });
     this.goal(rootID, { type: "set", id: `goal_${this.clock.now()}`, objective });
   }
 
   resume(rootID: string): void {
-    this.book.woken(rootID);
     this.keeper.dispatch({ type: "wake", rootID });
     const liveTaskIDs = this.keeper
       .tasks(rootID)
@@ -120,7 +144,7 @@ export class World {
   // What happens to the process
 
   async killAndRestart(awake: boolean, downMs = 1_000): Promise<void> {
-    this.ledger.dying();
+    this.dying();
     this.host.kill();
     this.tools.forget();
     this.tasks.dispose();
@@ -128,15 +152,62 @@ export class World {
     await this.begin(awake);
   }
 
+  /** Ctrl-C in `opencode run`. */
+  interruptRun(): void {
+    if (this.process === "over") return;
+    this.dying();
+    this.host.kill();
+    this.tools.forget();
+    this.tasks.dispose();
+    this.process = "over";
+  }
+
+  /** OpenCode disposes of what is left once that is written. */
+  exits(): void {
+    if (this.process !== "runs") return;
+    this.process = "exiting";
+    this.runJudge.exits();
+    const { life, keeper } = this;
+    const dispose = () => {
+      if (life !== this.life || this.process !== "exiting") return;
+      this.dying();
+      this.tools.forget();
+      this.host.dispose();
+      this.process = "over";
+    };
+    this.clock.after(EXITS_AFTER_MS, () => {
+      const cancel = this.clock.after(STORED_WITHIN_MS, dispose);
+      void keeper.allStored().then(() => {
+        cancel();
+        dispose();
+      });
+    });
+  }
+
+  /** The next `opencode run` in the same session. */
+  async runsAgain(): Promise<void> {
+    if (this.process !== "over") return;
+    await this.clock.advance(1_000);
+    this.process = "runs";
+    this.runJudge.begins();
+    await this.begin(false);
+  }
+
   async reload(awake: boolean): Promise<void> {
     this.tools.forget();
     this.host.dispose();
     await this.clock.advance(50);
-    this.ledger.dying();
+    this.dying();
     await this.begin(awake);
   }
 
+  private dying(): void {
+    this.ledger.dying();
+    this.pursuit.dying();
+  }
+
   private async begin(awake: boolean): Promise<void> {
+    this.writing = 0;
     this.host.start();
     this.disturbances.clear();
     // A host that had told before it was killed, and a keeper that had not written it down yet.
@@ -201,6 +272,7 @@ export class World {
       const late = this.host.hostTellsAfterMs === "never" || this.host.hostTellsAfterMs > 2_000;
       if (late || how === "drop" || how === "delay") this.book.excused.add(event.told.taskID);
     }
+    if (event.type === "session-error" && (how === "drop" || how === "delay")) this.pursuit.isMuddled = true;
     switch (how) {
       case "drop":
         return;
@@ -225,18 +297,27 @@ export class World {
     if (event.type !== "session-seen") this.sign(event.sessionID);
     this.book.heard(event);
     this.ledger.heard(event);
+    this.pursuit.heard(event);
+    if (this.config.run !== undefined) this.runJudge.heard(event);
     this.keeper.dispatch({ type: "host", event });
   }
 
-  private chatMessage(message: { sessionID: string; messageID: string; synthetic: boolean }): readonly string[] {
+  private chatMessage(message: ChatMessage): readonly string[] {
     const { sessionID: rootID, messageID, synthetic } = message;
     if (synthetic || this.keeper.root(rootID) === undefined) return [];
-    this.book.woken(rootID);
-    this.keeper.dispatch({ type: "user-speaks", rootID });
+    // A prompt of `opencode run` wakes the session when it is heard, and not the goal.
+    if (this.config.run === undefined) this.keeper.dispatch({ type: "user-speaks", rootID });
     const notice = this.keeper.pendingNotice(rootID);
     if (notice === undefined) return [];
     this.keeper.dispatch({ type: "handed-over", rootID, messageID });
     return [notice];
+  }
+
+  /** Of `opencode run`: what the hooks show of a turn. */
+  private passTurn(event: HostEvent): void {
+    this.book.heard(event);
+    this.pursuit.heard(event);
+    this.runJudge.heard(event);
   }
 
   private newKeeper(): Keeper {
@@ -258,11 +339,26 @@ export class World {
         life.observations.push(observation);
         this.book.observed(observation);
         this.ledger.observed(observation);
+        this.pursuit.observed(observation);
         this.tasks.observed(observation);
       },
     });
+    this.runHold = new RunHold({
+      taken: async () => undefined,
+      announce: () => undefined,
+      keeper: {
+        goal: (rootID) => keeper.goal(rootID),
+        root: (rootID) => keeper.root(rootID),
+        dispatch: (input) => {
+          if (input.type === "host") this.passTurn(input.event);
+          keeper.dispatch(input);
+        },
+      },
+    });
+    const { runHold } = this;
     const perform = performer({
       host: watched(this),
+      release: (rootID) => runHold.release(rootID),
       store: { save: (stored) => this.save(stored), taken: async () => undefined },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
@@ -288,7 +384,6 @@ export class World {
         get: (taskID) => keeper.manager.get(taskID),
         begin: async (rootID) => {
           if (keeper.root(rootID)?.presence.kind !== "asleep") return;
-          this.book.woken(rootID);
           keeper.dispatch({ type: "wake", rootID });
         },
         see: (session) => {
@@ -301,13 +396,17 @@ export class World {
         resume: (task) => keeper.dispatch({ type: "resume", rootID: keeper.rootOf(task.taskID), ...task }),
       },
     });
+    const { runHold } = this;
     const tasks = new TaskManager({
       clock,
       keeper,
       launcher,
       host,
       receive: () => undefined,
-      onDispose: () => keeper.dispose(),
+      onDispose: () => {
+        runHold.dispose();
+        keeper.dispose();
+      },
     });
     return tasks;
   }
@@ -323,7 +422,9 @@ export class World {
 
   private async save(stored: StoredRoot): Promise<Saved> {
     const written = JSON.parse(JSON.stringify(stored)) as StoredRoot;
+    this.writing++;
     const answer = await this.host.writeMetadata(stored.self, { goalkeeper: written });
+    this.writing--;
     // Also where the answer got lost.
     const found = this.host.exists(stored.self) ? this.stored(stored.self) : undefined;
     const isTheSame = found?.revision === written.revision && found.owner.instance === written.owner.instance;
@@ -347,7 +448,7 @@ export function idsOf(clock: { now(): number; after(delayMs: number, ring: () =>
  * The host as the performer sees it. The book hears of every prompt of a root, and of every question about a session,
  * before it is sent and after it is answered.
  */
-function watched({ host, book, ledger }: World): SimulatedHost {
+function watched({ host, book, ledger, pursuit, runJudge }: World): ModelHost {
   return new Proxy(host, {
     get(target, key) {
       if (key === "abort") {
@@ -364,7 +465,7 @@ function watched({ host, book, ledger }: World): SimulatedHost {
           return answer;
         };
       }
-      if (key !== "prompt") {
+      if (key !== "prompt" && key !== "deposit") {
         const value = Reflect.get(target, key);
         return typeof value === "function" ? value.bind(target) : value;
       }
@@ -377,8 +478,11 @@ function watched({ host, book, ledger }: World): SimulatedHost {
         ledger.prompting(prompt);
         if (!target.isRoot(prompt.sessionID)) return target.prompt(prompt);
         book.prompting(prompt);
+        pursuit.prompting(prompt);
+        runJudge.prompting(prompt);
         const answer = await target.prompt(prompt);
         book.prompted(prompt, answer);
+        runJudge.prompted(answer);
         return answer;
       };
     },
