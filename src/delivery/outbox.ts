@@ -13,6 +13,8 @@ export interface Message {
   readonly outcomes: readonly { readonly taskID: string; readonly run: number }[];
   /** Live tasks that it names as still running. */
   readonly overdueTaskIDs: readonly string[];
+  /** The goal that it is for; undefined: for none. */
+  readonly goalID?: string;
 }
 
 /** The only sender of a session: one message in flight, or none. */
@@ -144,7 +146,8 @@ function verified(
     case "overtaken":
       return to(EMPTY, delivered, { type: "overtaken", message });
     case "unanswered": {
-      if (!maySend) return to(EMPTY, delivered);
+      // It stays where it is, and is read with whatever comes next.
+      if (!maySend) return to(EMPTY, delivered, { type: "overtaken", message });
       const sent = send({ ...message, text: found.text }, attempt + 1, now);
       return { outbox: sent.outbox, effects: [delivered, ...sent.effects] };
     }

@@ -1,5 +1,6 @@
 import type { ProviderError } from "../host/port.ts";
 import { type Budget, type SpentTokens, spentLimit } from "./budget.ts";
+import type { TurnBy } from "./root.ts";
 import { troubleOf } from "./trouble.ts";
 
 /** Who or what paused a goal. Only the user's `/goal resume` ends a pause. */
@@ -64,7 +65,7 @@ export type GoalEvent =
   | { readonly type: "prompt-failed"; readonly reason: string }
   | {
       readonly type: "turn-ended";
-      readonly by: "continuation" | "user" | "report";
+      readonly by: TurnBy;
       readonly progressed: boolean;
       readonly error: ProviderError | undefined;
     };

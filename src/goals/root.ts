@@ -43,7 +43,7 @@ export type Presence =
   | { readonly kind: "goal-asleep"; readonly since: number };
 
 /** `report`: a message about ended tasks, OpenCode's or ours. */
-export type TurnBy = "continuation" | "user" | "report";
+export type TurnBy = "continuation" | "wrapup" | "user" | "report";
 
 /** The turn that runs, or the one that has just ended. */
 export interface Turn {
@@ -133,7 +133,7 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       return release(root, now);
     case "step-ended":
       // A message that has come since keeps the turn going. An error before a step that is complete was overcome.
-      return event.parentID < root.lastMessageID
+      return event.readID < root.lastMessageID
         ? root
         : { ...root, turn: overcome(root.turn), activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
     case "session-seen":

@@ -137,8 +137,8 @@ export type TurnEvent =
       readonly type: "step-ended";
       readonly sessionID: string;
       readonly messageID: string;
-      /** The user message that the step has answered. */
-      readonly parentID: string;
+      /** As above. */
+      readonly readID: string;
     };
 
 /** Something happened in the host. Translated once, in `host/events.ts`. */

@@ -35,6 +35,8 @@ interface Step {
 export class RunHold {
   private readonly waiting = new Map<string, () => void>();
   private readonly steps = new Map<string, Step>();
+  /** The highest id among the user messages that the present step of a session has read. */
+  private readonly read = new Map<string, string>();
   /** Sessions whose present step has called a tool. */
   private readonly working = new Set<string>();
 
@@ -57,8 +59,7 @@ export class RunHold {
     const claim = keeper.goal(sessionID)?.status === "active" ? await taken(sessionID) : undefined;
     if (claim !== undefined) keeper.dispatch({ type: "moved", rootID: sessionID, claim });
     await newborns?.begun(sessionID);
-    const readID = step?.messageID === messageID ? step.parentID : messageID;
-    if (!this.working.has(sessionID)) await this.hold(sessionID, messageID, readID);
+    if (!this.working.has(sessionID)) await this.hold(sessionID, messageID, this.readBy(sessionID, messageID));
   }
 
   /** A tool begins to work, be it while the text before it is held. */
@@ -77,9 +78,10 @@ export class RunHold {
     const [sessionID, messageID] = [text(info.sessionID), text(info.id)];
     if (sessionID === undefined || messageID === undefined) return;
     this.working.delete(sessionID);
+    this.read.set(sessionID, newestRead(messages));
     if (info.role !== "user" || this.deps.keeper.root(sessionID) === undefined) return;
     const keepsOpen = last?.parts.some((part) => readFrame(text(record(part).text) ?? "")?.kind === "waiting");
-    if (keepsOpen === true) await this.hold(sessionID, messageID, messageID);
+    if (keepsOpen === true) await this.hold(sessionID, messageID, newestRead(messages));
   }
 
   /** Lets OpenCode go on. */
@@ -121,7 +123,31 @@ export class RunHold {
     // OpenCode goes on by itself after these, and after a step in which a tool has worked.
     const goesOn = NOT_LAST.has(text(part.reason) ?? "") || this.working.has(sessionID);
     if (goesOn || this.deps.keeper.root(sessionID) === undefined) return;
-    const { messageID, parentID } = step;
-    this.deps.keeper.dispatch({ type: "host", event: { type: "step-ended", sessionID, messageID, parentID } });
+    const { messageID } = step;
+    const readID = this.readBy(sessionID, messageID);
+    this.deps.keeper.dispatch({ type: "host", event: { type: "step-ended", sessionID, messageID, readID } });
   }
+
+  /** What a step answers need not have the highest id: of what was stored last it may have read that before. */
+  private readBy(sessionID: string, messageID: string): string {
+    const step = this.steps.get(sessionID);
+    const answered = step?.messageID === messageID ? step.parentID : messageID;
+    return newest([this.read.get(sessionID) ?? "", answered]);
+  }
+}
+
+function newestRead(messages: readonly { readonly info: unknown }[]): string {
+  return newest(
+    messages.flatMap(({ info }) => {
+      const { role, id } = record(info);
+      return role === "user" && typeof id === "string" ? [id] : [];
+    }),
+  );
+}
+
+/** Ids ascend. */
+function newest(ids: readonly string[]): string {
+  let last = "";
+  for (const id of ids) if (id > last) last = id;
+  return last;
 }

@@ -103,6 +103,7 @@ function buildSchema() {
     kind: z.enum(["continuation", "wrapup", "task-outcome", "waiting"]),
     outcomes: z.array(z.object({ taskID: z.string(), run: z.number() })),
     overdueTaskIDs: z.array(z.string()),
+    goalID: z.optional(z.string()),
   });
   return z.object({
     version: z.literal(1),

@@ -43,7 +43,8 @@ export function compose(composition: Composition): Message | undefined {
       decision.prompt === "wrapup"
         ? wrapUpText(goal, goal.status === "limited" ? goal.limit : "")
         : continuationText(goal);
-    return message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
+    const towards = message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
+    return { ...towards, goalID: goal.id };
   }
   const left = isTellingOverdue(root, now) ? tasks.filter(isLive) : [];
   if (left.length > 0) {

@@ -378,7 +378,7 @@ export class RootKeeper {
     const { now, messages, storage } = this;
     const { run } = this.context.config;
     const mayWait = run?.waits === true && this.tasks.some(isWaitedFor);
-    const isWorth = storage.isPresent || mayWait || this.tasks.some(leavesFootprint);
+    const isWorth = storage.mayBePresent || messages.isWaitingForStore || mayWait || this.tasks.some(leavesFootprint);
     if (this.goal === undefined && !isWorth) return storage.giveUp();
     if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;

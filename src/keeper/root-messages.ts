@@ -160,7 +160,7 @@ export class RootMessages {
   }
 
   reservation(mayCome: boolean): ReservedMessage | undefined {
-    return this.sender.reservation(mayCome);
+    return this.sender.reservation(mayCome, this.context.goal()?.id);
   }
 
   private wanted(): Message | undefined {
@@ -181,7 +181,7 @@ export class RootMessages {
     if (message?.kind === "waiting") return false;
     if (message?.kind === "task-outcome")
       return reportReasons(this.context.session.state, this.context.now()).length === 0;
-    return decision.kind === "continue" && decision.prompt === message?.kind;
+    return decision.kind === "continue" && decision.prompt === message?.kind && this.isOfGoal(message);
   }
 
   private isStillUntold({ taskID, run }: Message["outcomes"][number]): boolean {
@@ -218,7 +218,7 @@ export class RootMessages {
         return this.count(message);
       case "given-up":
         this.undelivered(message, effect.reason);
-        if (message.kind === "waiting") return;
+        if (message.kind === "waiting" || !this.isOfGoal(message)) return;
         return onGoalEvent(
           message.kind === "wrapup" ? { type: "wrapped-up" } : { type: "prompt-failed", reason: effect.reason },
         );
@@ -271,8 +271,15 @@ export class RootMessages {
     for (const { taskID, run } of outcomes) this.context.manager.dispatch(taskID, { type: "undelivered", run, reason });
   }
 
-  private count({ kind, overdueTaskIDs }: Message): void {
+  /** Not of one that another has replaced since. What reports is of none. */
+  private isOfGoal({ goalID }: Message): boolean {
+    return goalID === undefined || goalID === this.context.goal()?.id;
+  }
+
+  private count(message: Message): void {
+    const { kind, overdueTaskIDs } = message;
     const { onGoalEvent } = this.context;
+    if (!this.isOfGoal(message)) return;
     if (kind === "continuation") onGoalEvent({ type: "continued", releasedTaskIDs: overdueTaskIDs });
     if (kind === "wrapup") onGoalEvent({ type: "wrapped-up" });
   }
@@ -281,7 +288,7 @@ export class RootMessages {
 /** Whose turn a message of ours starts. */
 const TURN_BY: Readonly<Record<Message["kind"], TurnBy>> = {
   continuation: "continuation",
-  wrapup: "continuation",
+  wrapup: "wrapup",
   "task-outcome": "report",
   waiting: "report",
 };

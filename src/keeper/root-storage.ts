@@ -27,6 +27,11 @@ export class RootStorage {
     return this.present;
   }
 
+  /** It does, or a write that has begun may have put it there. */
+  get mayBePresent(): boolean {
+    return this.present || this.state.kind === "saving";
+  }
+
   get isFailing(): boolean {
     return this.state.kind === "failing";
   }

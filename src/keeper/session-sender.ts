@@ -84,8 +84,10 @@ export class SessionSender {
   /**
    * What is to be stored: the message under way, or with nothing under way the ids of the next one, which no transcript
    * holds yet, if one may come that cannot wait for a write.
+   *
+   * @param goalID the goal that the next one would be for
    */
-  reservation(mayCome: boolean): ReservedMessage | undefined {
+  reservation(mayCome: boolean, goalID?: string): ReservedMessage | undefined {
     const { message } = this;
     if (message !== undefined) {
       const { text: _text, ...reserved } = message;
@@ -95,7 +97,8 @@ export class SessionSender {
     const { ids, lastMessageID } = this.context;
     const after = lastMessageID();
     if (this.spare === undefined || this.spare.id <= after) this.spare = { id: ids.message(after), partID: ids.part() };
-    return { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] };
+    const next = { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] } as const;
+    return goalID === undefined ? next : { ...next, goalID };
   }
 
   private release(): void {
@@ -107,7 +110,8 @@ export class SessionSender {
   private isStillWanted(message: Message): boolean {
     const wanted = this.context.wanted();
     // One more outcome since then: both ride in one message, and the session is woken once.
-    if (wanted?.kind !== message.kind || wanted.outcomes.length !== message.outcomes.length) return false;
+    if (wanted?.kind !== message.kind || wanted.goalID !== message.goalID) return false;
+    if (wanted.outcomes.length !== message.outcomes.length) return false;
     // It must sort behind what was stored since: an answer to that would be taken for an answer to ours.
     if (message.id <= this.context.lastMessageID()) return false;
     const carries = (outcome: Message["outcomes"][number]) =>

@@ -78,7 +78,7 @@ export class SessionWatch {
         return this.tool(event);
       case "step-ended":
         // Its message is complete but for the host's own books: what it has read is answered.
-        this.answered(event.sessionID, event.parentID);
+        this.answered(event.sessionID, event.readID);
         return this.turnEnded(event.sessionID);
       case "turn-held":
       case "turn-goes-on":

@@ -31,7 +31,7 @@ export const hostEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("session-compacted"), ...session }),
   z.object({ type: z.literal("turn-held"), ...session, messageID: z.string(), readID: z.string() }),
   z.object({ type: z.literal("turn-goes-on"), ...session }),
-  z.object({ type: z.literal("step-ended"), ...session, messageID: z.string(), parentID: z.string() }),
+  z.object({ type: z.literal("step-ended"), ...session, messageID: z.string(), readID: z.string() }),
   z.object({
     type: z.literal("user-message"),
     ...session,

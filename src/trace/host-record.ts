@@ -26,11 +26,8 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
     case "turn-goes-on":
       return { type: event.type, sessionID: event.sessionID };
     case "turn-held":
+    case "step-ended":
       return { type: event.type, sessionID: event.sessionID, messageID: event.messageID, readID: event.readID };
-    case "step-ended": {
-      const { type, sessionID, messageID, parentID } = event;
-      return { type, sessionID, messageID, parentID };
-    }
     case "session-retrying":
       return { type: event.type, sessionID: event.sessionID, until: event.until, message: text(event.message) };
     case "session-error":

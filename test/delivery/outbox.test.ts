@@ -251,6 +251,12 @@ describe("what the transcript says of a message", () => {
     expect(effects).toMatchObject([{ type: "not-stored", message: { id: "msg_5" } }]);
   });
 
+  test("one that is stored, and is not wanted any more, is read with whatever comes next, and counts", () => {
+    const after = verified({ kind: "unanswered", text: "as stored" }, 1, false);
+    expect(after.outbox).toBe(EMPTY);
+    expect(kinds(after.effects)).toEqual(["delivered", "overtaken"]);
+  });
+
   test.each([
     { kind: "absent" },
     { kind: "unanswered", text: "as stored" },

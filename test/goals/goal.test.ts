@@ -229,6 +229,11 @@ describe("no progress", () => {
     expect(next(next(aGoal(), users), users)).toMatchObject({ status: "active", idleTurns: 0 });
   });
 
+  test("the wrap-up of a goal that was resumed in it is not its first turn", () => {
+    const wrapsUp = turnEnded({ by: "wrapup", progressed: false });
+    expect(next(aGoal({ idleTurns: 1 }), wrapsUp)).toMatchObject({ status: "active", idleTurns: 1 });
+  });
+
   test("a turn that failed is a failure, not a lack of progress", () => {
     const goal = next(aGoal({ idleTurns: 1 }), turnEnded({ progressed: false, error: API_ERROR }));
     expect(goal).toMatchObject({ status: "active", idleTurns: 1, failures: 1 });

@@ -310,12 +310,7 @@ test("when a task has ended its asks are closed, whether or not its last events 
 describe("the turn of an opencode run", () => {
   const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a", readID: "msg_1" };
   const GOES_ON: HostEvent = { type: "turn-goes-on", sessionID: ROOT };
-  const ended = (parentID = "msg_1"): HostEvent => ({
-    type: "step-ended",
-    sessionID: ROOT,
-    messageID: "msg_a",
-    parentID,
-  });
+  const ended = (readID = "msg_1"): HostEvent => ({ type: "step-ended", sessionID: ROOT, messageID: "msg_a", readID });
   const heldRoot = (more: Partial<Root> = {}) =>
     aRoot({ activity: { kind: "held", since: T0, readID: "msg_1" }, ...more });
   const wait = { until: T0 + 60 * SECOND, overdueTold: false };

@@ -267,7 +267,7 @@ describe("the last step of a turn", () => {
 
   test.each(["stop", "length", undefined])("ends it: %s", (reason) => {
     finish({ reason });
-    expect(books.events).toEqual([{ type: "step-ended", sessionID: ROOT, messageID: STEP, parentID: "msg_1" }]);
+    expect(books.events).toEqual([{ type: "step-ended", sessionID: ROOT, messageID: STEP, readID: "msg_1" }]);
   });
 
   test.each(["tool-calls", "unknown"])("does not end it, for OpenCode goes on by itself: %s", (reason) => {
@@ -313,7 +313,15 @@ describe("the last step of a turn", () => {
   test("names the message that it answers, as it was published last", () => {
     assistant({ parentID: "msg_2" });
     finish();
-    expect(books.events).toMatchObject([{ parentID: "msg_2" }]);
+    expect(books.events).toMatchObject([{ readID: "msg_2" }]);
+  });
+
+  test("names the newest message that it has read: what it answers may have been stored behind that, under an older id", async () => {
+    const read = ["msg_3", "msg_2"].map((id) => ({ info: { id, role: "user", sessionID: ROOT }, parts: [] }));
+    await runHold.requestBegins(read);
+    assistant({ parentID: "msg_2" });
+    finish();
+    expect(books.events).toMatchObject([{ readID: "msg_3" }]);
   });
 });
 

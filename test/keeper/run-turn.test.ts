@@ -126,7 +126,7 @@ class Turn {
 
   /** Its last step is complete: the turn ends in a few milliseconds. */
   stepEnds(parentID = this.lastID): this {
-    return this.host({ type: "step-ended", sessionID: ROOT, messageID: "msg_a", parentID });
+    return this.host({ type: "step-ended", sessionID: ROOT, messageID: "msg_a", readID: parentID });
   }
 
   setGoal(): this {

@@ -142,3 +142,21 @@ test("one that is unwanted when it is stored is withdrawn", () => {
   session.work();
   expect([session.sent, session.sender.message]).toEqual([[], undefined]);
 });
+
+test("one for a goal that another has replaced since is withdrawn", () => {
+  const forGoal = (goalID: string) => {
+    session.wants("continuation");
+    session.wanted = { ...(session.wanted as Message), goalID };
+  };
+  forGoal("goal_1");
+  session.work().stores();
+  forGoal("goal_2");
+  session.work();
+  expect(session.sent).toEqual([]);
+  expect(session.sender.message).toMatchObject({ goalID: "goal_2" });
+});
+
+test("ids that are stored ahead stand for the goal that they may be used for", () => {
+  expect(session.sender.reservation(true, "goal_1")).toMatchObject({ kind: "continuation", goalID: "goal_1" });
+  expect(session.sender.reservation(true)).not.toHaveProperty("goalID");
+});

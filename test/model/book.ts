@@ -249,7 +249,7 @@ export class Book {
         return;
       }
       case "step-ended":
-        return this.reportsAnswered(sessionID, event.parentID);
+        return this.reportsAnswered(sessionID, event.readID);
       case "assistant-message":
         return isRoot ? this.answered(sessionID, event) : undefined;
       case "tool": {

@@ -240,7 +240,6 @@ export async function judgeRun(world: World): Promise<void> {
     world.runJudge.judge();
   }
   await clock.advance(5_000);
-  if (world.process === "runs" && world.runJudge.isStuck) return;
   if (world.process !== "over") book.breaches.push(`R5: the process is ${world.process} at the end`);
   judgeLog(world);
   await clock.advance(300_000);

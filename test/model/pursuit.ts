@@ -52,6 +52,8 @@ export class Pursuit {
   private readonly goals = new Map<string, Pursued>();
   private readonly counted = new Set<string>();
   private readonly sentAt = new Map<string, number>();
+  /** The goals that continuations were sent for. */
+  private readonly sentFor = new Map<string, string | undefined>();
   private readonly held = new Set<string>();
   /** Those whose transcript is read. */
   private readonly doubted = new Set<string>();
@@ -116,8 +118,7 @@ export class Pursuit {
       case "pause":
         return this.stop(rootID, "it is paused");
       case "clear":
-        // Before it was written down for the first time it may come back: see found.test.ts.
-        return this.isWritten(rootID) ? this.stop(rootID, "it is cleared") : this.change(rootID, { stop: undefined });
+        return this.stop(rootID, "it is cleared");
       case "complete":
         return this.stop(rootID, "it is complete");
       case "blocked":
@@ -140,12 +141,6 @@ export class Pursuit {
     this.begins(rootID, this.of(rootID).budget);
   }
 
-  private isWritten(rootID: string): boolean {
-    const { host, keeper } = this.world;
-    const stored = host.exists(rootID) ? this.world.stored(rootID)?.goal : undefined;
-    return stored !== undefined && stored.id === keeper.goal(rootID)?.id;
-  }
-
   private status(rootID: string) {
     return this.world.keeper.goal(rootID)?.status;
   }
@@ -159,9 +154,6 @@ export class Pursuit {
       const stored = host.exists(rootID) ? this.world.stored(rootID)?.goal : undefined;
       const goal = this.of(rootID);
       const isWriting = (host.faults.writeMetadata ?? "right") === "right" && this.world.writing === 0;
-      // Found answered after a restart, it counts for the goal of that moment: see found.test.ts.
-      const reserved = host.exists(rootID) ? this.world.stored(rootID)?.reserved : undefined;
-      if (reserved !== undefined) this.held.add(reserved.id);
       for (const [id, at] of this.sentAt) if (at > this.now - WRITTEN_WITHIN_MS) this.held.add(id);
       const isYoung = goal.stop !== undefined && this.now - goal.stop.at < WRITTEN_WITHIN_MS;
       if (stored?.status === "active" && (isYoung || !isWriting)) this.change(rootID, { stop: undefined });
@@ -357,7 +349,10 @@ export class Pursuit {
     const kind = readFrame(text)?.kind;
     if ((kind !== "continuation" && kind !== "wrapup") || !this.world.host.exists(rootID)) return;
     const goal = this.of(rootID);
-    if (!this.sentAt.has(messageID)) this.sentAt.set(messageID, this.now);
+    if (!this.sentAt.has(messageID)) {
+      this.sentAt.set(messageID, this.now);
+      this.sentFor.set(messageID, this.world.keeper.goal(rootID)?.id);
+    }
     if (this.world.host.chatMessageMs > 0) this.held.add(messageID);
     const { stop, notBefore, wrapUps } = goal;
     const { gate } = this.world.config;
@@ -368,9 +363,8 @@ export class Pursuit {
     if (!gate.autoContinue) this.breach("G1", `a ${kind} is sent although nothing is to go on by itself`);
     const { agent } = voice ?? { agent: "" };
     if (gate.restrictedAgents.includes(agent)) this.breach("G10", `a ${kind} is sent as ${agent}`);
-    // Resumed while it wraps up, a goal takes that turn for one of its own: see found.test.ts.
-    this.unread.set(messageID, rootID);
     if (kind === "wrapup") return this.wrapsUp(rootID, messageID, wrapUps);
+    this.unread.set(messageID, rootID);
     if (wrapUps !== undefined) this.breach("G8", "a continuation is sent although the goal is limited");
     const { noProgressTurns } = this.world.config.limits;
     if (noProgressTurns > 0 && !this.isMuddled && goal.fruitless.size >= noProgressTurns)
@@ -414,7 +408,9 @@ export class Pursuit {
     });
     const answered = new Map(messages.map(({ parentID, storedAt }) => [parentID, storedAt]));
     // One that a hook held back may come when there is another goal.
-    const isOwn = (id: string) => (answered.get(id) ?? 0) >= since && (this.sentAt.get(id) ?? 0) >= since;
+    const goalID = this.world.keeper.goal(rootID)?.id;
+    const isOwn = (id: string) =>
+      (answered.get(id) ?? 0) >= since && (this.sentAt.get(id) ?? 0) >= since && this.sentFor.get(id) === goalID;
     return { all, own: all.filter((id) => isOwn(id) && !this.held.has(id)) };
   }
 

@@ -82,7 +82,7 @@ export class RunJudge {
     const { heldSince } = host;
     this.nothingSince = heldSince === undefined || this.isOwed() ? undefined : (this.nothingSince ?? this.now);
     if (heldSince === undefined) return;
-    if (this.reported === heldSince || this.isStuck) return;
+    if (this.reported === heldSince) return;
     const breaches = this.world.book.breaches.length;
     const ceiling = config.run.ceilingMs + LETS_GO_WITHIN_MS;
     if (this.now > heldSince + ceiling) this.breach("R5", `the turn is held since ${heldSince}`);
@@ -90,16 +90,6 @@ export class RunJudge {
     if (this.nothingSince !== undefined && this.now > this.nothingSince + slack)
       this.breach("R5", `the turn is held since ${heldSince}, and nothing is owed since ${this.nothingSince}`);
     if (this.world.book.breaches.length > breaches) this.reported = heldSince;
-  }
-
-  /** What is to be told has to be stored first, and in a session without goal and tasks nothing is: see found.test.ts. */
-  get isStuck(): boolean {
-    const { host, keeper } = this.world;
-    return host
-      .rootIDs()
-      .some(
-        (id) => keeper.isSending(id) && keeper.goal(id) === undefined && host.metadata(id).goalkeeper === undefined,
-      );
   }
 
   private isOwed(): boolean {
@@ -135,7 +125,7 @@ export class RunJudge {
       const last = host.messages(rootID).findLast(({ role, summary }) => role === "assistant" && !summary);
       const { quiet, goalAsleep } = book.root(rootID);
       // An error, an abort or a rejection ends the turn whatever we do.
-      if (last?.finish !== "stop" || last.error !== undefined || quiet || this.looksUnread(rootID)) continue;
+      if (last?.finish !== "stop" || last.error !== undefined || quiet) continue;
       const isOver = this.heldAt !== undefined && this.now >= this.heldAt + run.ceilingMs;
       const working = book.running(rootID, this.now - KNOWN_AFTER_MS).filter((id) => !this.asks(id));
       if (run.waits && !isOver && working.length > 0)

@@ -127,9 +127,9 @@ export class World {
   }
 
   setGoal(rootID: string, objective = "make it work"): void {
-    // The command comes with a message of the user's.
-    this.keeper.dispatch({ type: "wake", rootID });
     this.goal(rootID, { type: "set", id: `goal_${this.clock.now()}`, objective });
+    // The command comes with a message of the user's. Nothing is said for the goal before.
+    this.keeper.dispatch({ type: "wake", rootID });
   }
 
   resume(rootID: string): void {

@@ -114,7 +114,17 @@ export const message: Message = {
 };
 
 const voice = { agent: "build", model: { providerID: "p", modelID: "m" } };
-const error = { name: "APIError", message: SECRET, statusCode: 500 };
+const error = {
+  name: "APIError",
+  message: `Model not found: ${SECRET}`,
+  statusCode: 500,
+  headers: { "retry-after": "7", "x-request": SECRET },
+  body: JSON.stringify({
+    error: { code: SECRET, type: "server_error", message: SECRET, details: [{ reason: SECRET }] },
+  }),
+  isRetryable: false,
+};
+const launch = { voice, unstable: false };
 const session = {
   id: CHILD,
   parentID: ROOT,
@@ -150,7 +160,7 @@ export const EVERYTHING: readonly Observation[] = [
   host({ type: "session-compacted", sessionID: ROOT }),
   host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2", readID: "msg_1" }),
   host({ type: "turn-goes-on", sessionID: ROOT }),
-  host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", parentID: "msg_1" }),
+  host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", readID: "msg_1" }),
   host({ type: "user-message", sessionID: ROOT, messageID: "msg_1", voice }),
   host({
     type: "user-text",
@@ -160,6 +170,7 @@ export const EVERYTHING: readonly Observation[] = [
     synthetic: true,
     ignored: false,
     told: { taskID: CHILD, ended: "completed", text: SECRET },
+    lost: [{ taskID: CHILD, run: 1 }],
   }),
   host({ type: "assistant-text", sessionID: ROOT, text: SECRET }),
   host({
@@ -194,6 +205,36 @@ export const EVERYTHING: readonly Observation[] = [
   input({ type: "goal", rootID: ROOT, event: { type: "turn-ended", by: "continuation", progressed: false, error } }),
   input({ type: "wake", rootID: ROOT }),
   input({ type: "restored", stored, awake: true, elsewhere: [CHILD] }),
+  ...[
+    { ...goal, status: "paused", by: "error", reason: SECRET, at: 1 } as const,
+    { ...goal, status: "blocked", blocker: SECRET, at: 1 } as const,
+    { ...goal, status: "complete", evidence: [{ claim: SECRET, tool_call_ids: ["call_1"] }], at: 1 } as const,
+  ].map((goal) => input({ type: "reread", stored: { ...stored, goal }, elsewhere: [] })),
+  input({
+    type: "launched",
+    rootID: ROOT,
+    task: { id: CHILD, parentID: ROOT, title: "tests", createdAt: 5, launch, promptID: "msg_3", prompt: SECRET },
+    requestedAt: 1,
+  }),
+  input({
+    type: "resume",
+    rootID: ROOT,
+    taskID: CHILD,
+    callerID: ROOT,
+    messageID: "msg_4",
+    requestedAt: 1,
+    launch,
+    promptID: "msg_3",
+    prompt: SECRET,
+  }),
+  input({
+    type: "told-before",
+    told: { taskID: CHILD, ended: "completed", text: SECRET },
+    messageID: "msg_5",
+    run: 1,
+    answered: true,
+  }),
+  input({ type: "started", taskID: CHILD, run: 1, answer: { kind: "unknown", reason: SECRET } }),
   input({
     type: "looked",
     taskID: CHILD,

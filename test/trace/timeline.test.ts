@@ -237,7 +237,7 @@ test("what passes through the end of a turn is told by what follows from it", ()
     story(
       [0, host({ type: "turn-held", sessionID: ROOT, messageID: "msg_2", readID: "msg_1" })],
       [1, host({ type: "turn-goes-on", sessionID: ROOT })],
-      [2, host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", parentID: "msg_1" })],
+      [2, host({ type: "step-ended", sessionID: ROOT, messageID: "msg_2", readID: "msg_1" })],
     ),
   ).toEqual([]);
 });
