@@ -57,6 +57,7 @@ export class RunProgress {
         return this.outbox(observation);
       case "input":
         return this.input(observation);
+      case "concerns":
       case "decision":
       case "effect":
         return;

@@ -10,13 +10,13 @@ import type { Clock } from "../time/clock.ts";
 import { announcement } from "./announcement.ts";
 import { handOver } from "./compose.ts";
 import type { KeeperConfig } from "./config.ts";
-import type { Effect, Input, Observation } from "./messages.ts";
+import type { Effect, Input, KeeperFacts, Observation } from "./messages.ts";
 import { Recovery } from "./recovery.ts";
 import { RootKeeper } from "./root-keeper.ts";
 import { UNHURRIED_MS } from "./root-storage.ts";
 import { type Books, rootOfEffect, rootOfInput, sessionOf } from "./routing.ts";
 import { durableOf, type Owner } from "./stored-root.ts";
-import { TaskDesk } from "./task-desk.ts";
+import { TaskDesk, type TaskDeskContext } from "./task-desk.ts";
 import { WriteWaiters } from "./write-waiters.ts";
 
 export interface KeeperDependencies {
@@ -32,6 +32,8 @@ export interface KeeperDependencies {
   readonly onForgotten?: (rootID: string) => void;
   /** Waits for something, too, and has no alarm of its own. */
   readonly storage?: { readonly deadline: number; clock(): void };
+  /** What has slots and is not in these books: a replay knows it from a trace. */
+  readonly seatsBeside?: TaskDeskContext["seatsBeside"];
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
 }
@@ -50,6 +52,10 @@ export class Keeper {
   private readonly touched = new Set<string>();
   private readonly alarm: Alarm;
   private readonly writes = new WriteWaiters();
+  private readonly facts: KeeperFacts;
+  /** All of an input happens at one moment, or its trace could not be replayed; undefined between two inputs. */
+  private standsAt: number | undefined;
+  private readonly now = (): number => this.standsAt ?? this.deps.clock.now();
   private readonly books: Books = {
     rootOfTask: (taskID) => this.manager.get(taskID)?.rootID,
     rootOfSession: (sessionID) => {
@@ -66,7 +72,7 @@ export class Keeper {
   constructor(private readonly deps: KeeperDependencies) {
     this.alarm = new Alarm(deps.clock, () => this.dispatch({ type: "clock" }));
     this.manager = new BackgroundTaskManager({
-      now: () => deps.clock.now(),
+      now: this.now,
       timing: deps.config.timing,
       runner: deps.runner,
       adopts: deps.adopts,
@@ -75,14 +81,19 @@ export class Keeper {
     });
     const { manager } = this;
     this.desk = new TaskDesk({
-      now: () => deps.clock.now(),
+      now: this.now,
       manager,
       concurrency: deps.config.concurrency,
       runner: deps.runner,
       asleep: () => this.asleep(),
       isWritten: (task) => this.roots.get(task.rootID)?.hasWritten(task) === true,
+      ...(deps.seatsBeside === undefined ? {} : { seatsBeside: deps.seatsBeside }),
     });
     this.recovery = new Recovery({ manager, runner: deps.runner, open: (rootID) => this.open(rootID) });
+    const { config, adopts, runner } = deps;
+    const knows = (rootID: string) => this.roots.has(rootID) || manager.of(rootID).length > 0;
+    this.facts = { now: this.now, config, adopts, runner, manager, knows };
+    manager.tree.onForget = (sessionID) => this.forgotten(sessionID);
   }
 
   /** The one way in. Inputs that are raised while one is processed wait their turn. */
@@ -93,12 +104,14 @@ export class Keeper {
     this.draining = true;
     try {
       for (let next = this.mailbox.shift(); next !== undefined; next = this.mailbox.shift()) {
+        this.standsAt = this.deps.clock.now();
         this.handle(next);
         this.desk.admitWaiting();
         this.evaluateTouched();
       }
     } finally {
       this.draining = false;
+      this.standsAt = undefined;
       this.alarm.arm(this.deadline());
     }
     this.tellWritten();
@@ -194,11 +207,11 @@ export class Keeper {
 
   private handle(input: Input): void {
     const rootID = rootOfInput(input, this.books);
-    this.deps.observe({ type: "input", rootID, input });
+    this.deps.observe({ type: "input", rootID, input, facts: this.facts });
     if (rootID !== undefined) this.touched.add(rootID);
     switch (input.type) {
       case "host":
-        return this.hostEvent(input.event, rootID);
+        return this.hostInput(input.event, rootID);
       case "clock":
         return this.clock();
       case "goal":
@@ -247,6 +260,13 @@ export class Keeper {
     }
   }
 
+  private hostInput(event: HostEvent, rootID: string | undefined): void {
+    this.hostEvent(event, rootID);
+    // Only now it is known whose session it is.
+    const foundID = rootID === undefined ? this.books.rootOfSession(sessionOf(event)) : undefined;
+    if (foundID !== undefined) this.deps.observe({ type: "concerns", rootID: foundID });
+  }
+
   private hostEvent(event: HostEvent, rootID: string | undefined): void {
     const sessionID = sessionOf(event);
     const inRoot = sessionID === rootID;
@@ -261,13 +281,13 @@ export class Keeper {
   }
 
   private clock(): void {
-    const now = this.deps.clock.now();
+    const now = this.now();
     this.manager.tick();
     this.desk.clock();
     this.deps.storage?.clock();
     for (const [rootID, root] of this.roots) {
       if (root.deadline > now) continue;
-      this.touched.add(rootID);
+      this.touch(rootID);
       root.clock();
     }
   }
@@ -280,12 +300,12 @@ export class Keeper {
     this.statusesAsked = false;
     if (answer.kind !== "known") return;
     for (const task of this.manager.silent()) {
-      this.touched.add(task.rootID);
+      this.touch(task.rootID);
       this.manager.statusRead(task.id, answer.value.has(task.id));
     }
     for (const sessionID of this.manager.resting(answer.value)) this.restUnheard(sessionID);
     for (const [rootID, root] of this.roots) {
-      const silent = this.manager.signs.lastAt(rootID) + SILENCE_MS <= this.deps.clock.now();
+      const silent = this.manager.signs.lastAt(rootID) + SILENCE_MS <= this.now();
       const missedIdle = silent && isWorking(root.state) && !answer.value.has(rootID);
       if (missedIdle) this.restUnheard(rootID);
     }
@@ -295,7 +315,19 @@ export class Keeper {
   private restUnheard(sessionID: string): void {
     const rootID = this.rootOf(sessionID);
     this.touched.add(rootID);
+    this.deps.observe({ type: "concerns", rootID, rested: sessionID });
     this.hostEvent({ type: "session-idle", sessionID }, rootID);
+  }
+
+  /** An input that names no root has something to do with this one. */
+  private touch(rootID: string): void {
+    this.touched.add(rootID);
+    this.deps.observe({ type: "concerns", rootID });
+  }
+
+  private forgotten(sessionID: string): void {
+    const rootID = this.books.rootOfSession(sessionID);
+    if (rootID !== undefined) this.deps.observe({ type: "concerns", rootID, forgotten: sessionID });
   }
 
   /** One status call serves every silent task and root. */
@@ -376,9 +408,9 @@ export class Keeper {
   private open(rootID: string): RootKeeper {
     const known = this.roots.get(rootID);
     if (known !== undefined) return known;
-    const { clock, config, owner, ids, observe } = this.deps;
+    const { config, owner, ids, observe } = this.deps;
     const root = new RootKeeper(rootID, {
-      now: () => clock.now(),
+      now: this.now,
       config,
       owner,
       ids,

@@ -4,10 +4,11 @@ import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { Hold } from "../goals/run-hold.ts";
 import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
-import type { NewTask, TaskChange } from "../tasks/background-task-manager.ts";
+import type { BackgroundTaskManager, NewTask, TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
 import type { Launch } from "../tasks/task.ts";
 import type { TaskEffect } from "../tasks/task-event.ts";
+import type { KeeperConfig } from "./config.ts";
 import type { StoredRoot } from "./stored-root.ts";
 
 export type Saved =
@@ -124,9 +125,33 @@ export type Effect =
       readonly message: string;
     };
 
+/** What is known when an input comes and does not stand in it. Nothing is worked out unless somebody asks. */
+export interface KeeperFacts {
+  /** Epoch ms; stands still while an input is processed. */
+  readonly now: () => number;
+  readonly config: KeeperConfig;
+  /** Whether children that others made are tasks too. */
+  readonly adopts: boolean;
+  /** This instance, as it stands in the tasks that it runs. */
+  readonly runner: string;
+  readonly manager: Pick<BackgroundTaskManager, "tree" | "signs" | "of" | "isAnyWaiting" | "waiting" | "seated">;
+  /** Whether there is anything in the books of a root. */
+  readonly knows: (rootID: string) => boolean;
+}
+
 /** What a trace and a progress display subscribe to. */
 export type Observation =
-  | { readonly type: "input"; readonly rootID: string | undefined; readonly input: Input }
+  | { readonly type: "input"; readonly rootID: string | undefined; readonly input: Input; readonly facts?: KeeperFacts }
+  /**
+   * The input is about this root too, of which it is not otherwise to be seen. `forgotten`: a session of it that nobody
+   * needs any more. `rested`: one whose idle was missed.
+   */
+  | {
+      readonly type: "concerns";
+      readonly rootID: string;
+      readonly forgotten?: string | undefined;
+      readonly rested?: string | undefined;
+    }
   | { readonly type: "task"; readonly rootID: string; readonly change: TaskChange }
   | {
       readonly type: "goal";

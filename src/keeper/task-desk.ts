@@ -13,6 +13,8 @@ export interface TaskDeskContext {
   readonly asleep: () => ReadonlySet<string>;
   /** Whether a run stands in the store: a prompt goes out only when a process after this one would know of it. */
   readonly isWritten: (task: Task) => boolean;
+  /** What has slots and is not in these books. */
+  readonly seatsBeside?: () => readonly Seat[];
 }
 
 export const INTERRUPTED = "the user interrupted";
@@ -84,8 +86,10 @@ export class TaskDesk {
   }
 
   private stoppedSince(requestedAt: number, ...sessionIDs: readonly string[]): string | undefined {
-    const late = sessionIDs.find((id) => (this.stops.get(id)?.at ?? 0) >= requestedAt);
-    return late === undefined ? undefined : this.stops.get(late)?.why;
+    const since = this.context.now() - LAUNCHES_WITHIN_MS;
+    const stops = sessionIDs.flatMap((id) => this.stops.get(id) ?? []);
+    // Whether or not the alarm for those that are over has rung by now.
+    return stops.find(({ at }) => at >= requestedAt && at > since)?.why;
   }
 
   /** More of what waits may stand in the store now. */
@@ -95,15 +99,16 @@ export class TaskDesk {
 
   /** Gives free slots to those that wait, first come first. In a sleeping session nothing starts by itself. */
   admitWaiting(): void {
-    const { manager, concurrency, isWritten } = this.context;
+    const { manager, concurrency, isWritten, seatsBeside = noSeats } = this.context;
     if (!manager.isAnyWaiting) return;
     const asleep = this.context.asleep();
-    const changed = `${manager.version} ${[...asleep].join()}`;
+    const beside = seatsBeside();
+    const changed = `${manager.version} ${[...asleep, ...beside.map(({ id }) => id)].join()}`;
     if (changed === this.admittedFor) return;
     const awake = manager.waiting().filter(({ rootID }) => !asleep.has(rootID));
     const ready = awake.filter(isWritten);
-    for (const taskID of admit(ready.map(seatOf), manager.seated().map(seatOf), concurrency))
-      manager.dispatch(taskID, { type: "admitted" });
+    const seated = [...manager.seated().map(seatOf), ...beside];
+    for (const taskID of admit(ready.map(seatOf), seated, concurrency)) manager.dispatch(taskID, { type: "admitted" });
     this.admittedFor = changed;
   }
 
@@ -127,6 +132,8 @@ function isOpen(task: Task): boolean {
 }
 
 const NO_PLACES: ReadonlyMap<string, number> = new Map();
+
+const noSeats = (): readonly Seat[] => [];
 
 function seatOf({ id, launch }: Task): Seat {
   return { id, model: launch?.voice.model };

@@ -28,6 +28,8 @@ export const DEEPEST_CHAIN = 64;
  */
 export class SessionTree {
   private readonly sessions = new Map<string, Seen>();
+  /** Called before a session is forgotten. */
+  onForget: ((sessionID: string) => void) | undefined;
 
   see(session: SessionInfo): void {
     const before = this.sessions.get(session.id);
@@ -56,6 +58,7 @@ export class SessionTree {
   }
 
   forget(sessionID: string): void {
+    if (this.sessions.has(sessionID)) this.onForget?.(sessionID);
     this.sessions.delete(sessionID);
   }
 

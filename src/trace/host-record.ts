@@ -1,19 +1,21 @@
 import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent, PromptVoice } from "../host/port.ts";
 import type { TracedHostEvent } from "./event-schema.ts";
-import { optionalError, type Texts, tracedError } from "./texts.ts";
+import { tracedProviderError } from "./provider-record.ts";
+import type { Texts } from "./texts.ts";
 
 /** A host event without its texts. Field by field: what is not named here cannot leak into a trace. */
-export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent {
+export function tracedHostEvent(event: HostEvent, at: number, text: Texts): TracedHostEvent {
   switch (event.type) {
     case "session-seen": {
-      const { id, parentID, title, archived } = event.session;
+      const { id, parentID, title, createdAt: madeAt, archived } = event.session;
       // A root's title is made from the user's prompt; a child's is the short name that the task was given.
       return {
         type: event.type,
         sessionID: id,
         parentID,
         title: parentID === undefined ? text(title) : title,
+        madeAt,
         created: event.created,
         archived,
       };
@@ -31,7 +33,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
     case "session-retrying":
       return { type: event.type, sessionID: event.sessionID, until: event.until, message: text(event.message) };
     case "session-error":
-      return { type: event.type, sessionID: event.sessionID, error: tracedError(event.error, text) };
+      return { type: event.type, sessionID: event.sessionID, error: tracedProviderError(event.error, at, text) };
     case "user-message": {
       const { type, sessionID, messageID, voice } = event;
       return { type, sessionID, messageID, agent: voice?.agent, model: modelOf(voice), variant: voice?.variant };
@@ -48,6 +50,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
         frame: readFrame(event.text),
         told: told === undefined ? undefined : { taskID: told.taskID, ended: told.ended, text: text(told.text) },
         lost: lost === undefined ? undefined : [...lost],
+        names: namesIn(event.text),
       };
     }
     case "assistant-text":
@@ -61,7 +64,7 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
         parentID,
         summary,
         completedAt,
-        error: optionalError(error, text),
+        error: error === undefined ? undefined : tracedProviderError(error, at, text),
         usage: usage === undefined ? undefined : { tokens: usage.tokens, cost: usage.cost },
       };
     }
@@ -90,6 +93,12 @@ export function tracedHostEvent(event: HostEvent, text: Texts): TracedHostEvent 
       return { type, sessionID, askID, kind, rejected };
     }
   }
+}
+
+/** Whoever made a task names it in his report. */
+function namesIn(text: string): string[] | undefined {
+  const names = text.match(/ses_[0-9A-Za-z]{1,64}/g);
+  return names === null ? undefined : [...new Set(names)];
 }
 
 export function modelOf(voice: PromptVoice | undefined): string | undefined {

@@ -1,17 +1,20 @@
-import type { Decision, StopReason, WaitReason } from "../goals/gate.ts";
 import type { GoalEvent } from "../goals/goal.ts";
-import type { Hold } from "../goals/run-hold.ts";
 import type { Answer } from "../host/port.ts";
 import type { Effect, Input } from "../keeper/messages.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
 import { isEnded, type Launch } from "../tasks/task.ts";
-import type { TracedEffect, TracedInput } from "./event-schema.ts";
+import { pauseReason } from "./decision-record.ts";
 import { modelOf } from "./host-record.ts";
-import type { TracedDecision, TracedHold, TracedStopReason, TracedWaitReason } from "./schema.ts";
+import type { TracedEffect, TracedInput } from "./input-schema.ts";
+import { tracedRoot } from "./stored-record.ts";
 import { optionalError, reasonOf, type Texts } from "./texts.ts";
 
-/** What came in beside host events, without its texts. */
-export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts): TracedInput {
+/**
+ * What came in beside host events, without its texts.
+ *
+ * @param runner this instance, as it stands in the tasks that it runs
+ */
+export function tracedInput(input: Exclude<Input, { type: "host" }>, runner: string, text: Texts): TracedInput {
   switch (input.type) {
     case "clock":
     case "user-speaks":
@@ -23,9 +26,9 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
     case "goal":
       return { type: input.type, ...tracedGoalEvent(input.event, text) };
     case "restored":
-      return { type: input.type, awake: input.awake, ...tracedStored(input.stored, input.elsewhere) };
+      return { type: input.type, awake: input.awake, ...tracedStored(input, runner, text) };
     case "reread":
-      return { type: input.type, ...tracedStored(input.stored, input.elsewhere) };
+      return { type: input.type, ...tracedStored(input, runner, text) };
     case "looked": {
       const { taskID, run, look } = input;
       const reading = look.reading.kind === "known" ? look.reading.value : undefined;
@@ -36,6 +39,8 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
         shown: yesOrNo(look.shown),
         listed: yesOrNo(look.listed),
         reading: look.reading.kind === "known" ? look.reading.value.kind : look.reading.kind,
+        begun: reading?.kind === "unfinished" ? reading.begun : undefined,
+        usage: reading === undefined ? undefined : { tokens: reading.usage.tokens, cost: reading.usage.cost },
         text: reading === undefined ? undefined : text(reading.text),
         error: optionalError(reading?.kind === "failed" ? reading.error : undefined, text),
       };
@@ -55,7 +60,8 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
     case "saved": {
       const { revision, result } = input;
       const reason = result.kind === "failed" ? text(result.reason) : undefined;
-      return { type: input.type, revision, result: result.kind, reason };
+      const claim = result.kind === "owned-elsewhere" ? result.claim : undefined;
+      return { type: input.type, revision, result: result.kind, reason, claim };
     }
     case "sent": {
       const { sessionID, messageID, answer } = input;
@@ -74,17 +80,20 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, text: Texts
       return { type: input.type, messageID: input.messageID };
     case "launched": {
       const { type, task, requestedAt, stopped } = input;
-      const { id: taskID, parentID, title, promptID: messageID, launch } = task;
-      const tookMs = Math.max(task.createdAt - requestedAt, 0);
+      const { id: taskID, parentID, title, promptID: messageID, createdAt: madeAt } = task;
+      const tookMs = Math.max(madeAt - requestedAt, 0);
       const prompt = text(task.prompt);
-      return { type, taskID, parentID, title, messageID, prompt, ...tracedLaunch(launch), tookMs, stopped };
+      const launch = tracedLaunch(task.launch, requestedAt);
+      return { type, taskID, parentID, title, messageID, prompt, ...launch, madeAt, tookMs, stopped };
     }
     case "resume": {
-      const { type, taskID, promptID: messageID, launch } = input;
-      return { type, taskID, messageID, prompt: text(input.prompt), ...tracedLaunch(launch) };
+      const { type, taskID, callerID, messageID: calledBy, promptID: messageID, requestedAt } = input;
+      const launch = tracedLaunch(input.launch, requestedAt);
+      return { type, taskID, messageID, prompt: text(input.prompt), ...launch, callerID, calledBy };
     }
     case "cancel":
-      return { type: input.type, taskID: input.taskID, reason: text(input.reason) };
+      // As it stands in the outcome, too.
+      return { type: input.type, taskID: input.taskID, reason: input.reason };
     case "launches-stopped":
       return { type: input.type, sessionID: input.parentID };
     case "started": {
@@ -136,28 +145,19 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
   }
 }
 
-export function tracedDecision(decision: Decision, text: Texts): TracedDecision {
-  switch (decision.kind) {
-    case "continue":
-      return { kind: decision.kind, prompt: decision.prompt, overdueTaskIDs: [...decision.overdueTaskIDs] };
-    case "wait":
-      return { kind: decision.kind, reasons: decision.reasons.map((reason) => tracedWait(reason, text)) };
-    case "stop":
-      return { kind: decision.kind, reason: tracedStop(decision.reason, text) };
-  }
+function tracedLaunch({ voice, unstable }: Launch, requestedAt: number) {
+  return { agent: voice.agent, model: modelOf(voice), variant: voice.variant, unstable, requestedAt };
 }
 
-/** Who paused a goal says whether the reason is in our words or in those of a provider or a file system. */
-export function pauseReason(by: string, reason: string, text: Texts): string | number {
-  return by === "error" || by === "storage" ? text(reason) : reason;
+interface Stored {
+  readonly stored: StoredRoot;
+  readonly elsewhere: readonly string[];
 }
 
-function tracedLaunch({ voice, unstable }: Launch) {
-  return { agent: voice.agent, model: modelOf(voice), unstable };
-}
-
-function tracedStored({ goal, owner, reserved, tasks }: StoredRoot, elsewhere: readonly string[]) {
+function tracedStored({ stored, elsewhere }: Stored, runner: string, text: Texts) {
+  const { goal, owner, reserved, tasks } = stored;
   return {
+    root: tracedRoot(stored, runner, text),
     goal: goal?.status,
     turns: goal?.turns ?? 0,
     pid: owner.pid,
@@ -177,6 +177,7 @@ function tracedStored({ goal, owner, reserved, tasks }: StoredRoot, elsewhere: r
 function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInput, { type: "goal" }>, "type"> {
   switch (event.type) {
     case "set":
+      return { event: event.type, goalID: event.id, budget: event.budget, text: text(event.objective) };
     case "edit":
       return { event: event.type, text: text(event.objective) };
     case "limit-reached":
@@ -199,58 +200,6 @@ function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInpu
     case "wrapped-up":
     case "spent":
       return { event: event.type };
-  }
-}
-
-function tracedWait(reason: WaitReason, text: Texts): TracedWaitReason {
-  const wayOut = "until" in reason ? { until: finite(reason.until) } : { endedBy: reason.endedBy };
-  switch (reason.why) {
-    case "provider-retries":
-      return { why: reason.why, ...wayOut, message: text(reason.message) };
-    case "task-live":
-      return { why: reason.why, ...wayOut, taskID: reason.taskID, title: reason.title, status: reason.status };
-    case "outcome-untold":
-    case "outcome-unanswered":
-      return { why: reason.why, ...wayOut, taskID: reason.taskID, title: reason.title };
-    case "ask-open":
-      return { why: reason.why, ...wayOut, sessionID: reason.sessionID, kind: reason.kind, about: text(reason.about) };
-    case "back-off":
-      return { why: reason.why, ...wayOut, failures: reason.failures };
-    case "root-busy":
-    case "usage-limit":
-    case "user-message-unanswered":
-    case "quiet":
-    case "asleep":
-      return { why: reason.why, ...wayOut };
-  }
-}
-
-/** Both kinds of reasons are among those of the gate. */
-export function tracedHold(hold: Hold, text: Texts): TracedHold {
-  return hold.kind === "release"
-    ? { kind: hold.kind, why: hold.why }
-    : { kind: hold.kind, reasons: hold.reasons.map((reason) => tracedWait(reason, text)), until: finite(hold.until) };
-}
-
-/** JSON has no infinity. */
-function finite(moment: number): number | undefined {
-  return Number.isFinite(moment) ? moment : undefined;
-}
-
-function tracedStop(reason: StopReason, text: Texts): TracedStopReason {
-  switch (reason.why) {
-    case "no-goal":
-    case "auto-continue-off":
-    case "complete":
-      return { why: reason.why };
-    case "paused":
-      return { why: reason.why, by: reason.by, reason: pauseReason(reason.by, reason.reason, text) };
-    case "blocked":
-      return { why: reason.why, blocker: text(reason.blocker) };
-    case "limited":
-      return { why: reason.why, limit: reason.limit };
-    case "restricted-agent":
-      return { why: reason.why, agent: reason.agent };
   }
 }
 

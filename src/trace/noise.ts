@@ -1,53 +1,51 @@
 import type { HostEvent } from "../host/port.ts";
+import type { TraceEntry } from "./schema.ts";
 
-/** Beyond this many sessions what was seen is forgotten: a few repeated lines, not a leak. */
-const MOST_SESSIONS = 1_000;
+/** Beyond this many what was written is forgotten: a few longer lines, not a leak. */
+const MOST_LEVELS = 200;
 
-/** Knows which host events only repeat what is known: OpenCode publishes levels and whole records again and again. */
+interface Written {
+  readonly seq: number;
+  readonly entry: string;
+}
+
+/** Of one file: OpenCode publishes levels and whole records again and again, and each needs to be written out once. */
 export class Repeats {
-  private readonly seen = new Map<string, Map<string, string>>();
+  private readonly written = new Map<string, Written>();
 
-  /** Whether the event says nothing new about its session. Remembers it. */
-  has(event: HostEvent): boolean {
-    if (event.type === "session-deleted") {
-      this.seen.delete(event.sessionID);
-      return false;
-    }
-    const level = levelOf(event);
-    if (level === undefined) return false;
-    const [sessionID, about, value] = level;
-    const known = this.seen.get(sessionID) ?? this.open(sessionID);
-    if (known.get(about) === value) return true;
-    known.set(about, value);
-    return false;
+  /** The line that says the same about the same thing and is the last to say anything about it; undefined if none is. */
+  of(event: HostEvent, entry: TraceEntry): number | undefined {
+    const known = this.written.get(subjectOf(event) ?? "");
+    return known?.entry === withoutTime(entry) ? known.seq : undefined;
   }
 
-  private open(sessionID: string): Map<string, string> {
-    if (this.seen.size >= MOST_SESSIONS) this.seen.clear();
-    const levels = new Map<string, string>();
-    this.seen.set(sessionID, levels);
-    return levels;
+  wrote(event: HostEvent, entry: TraceEntry, seq: number): void {
+    const subject = subjectOf(event);
+    if (subject === undefined) return;
+    if (this.written.size >= MOST_LEVELS) this.written.clear();
+    this.written.set(subject, { seq, entry: withoutTime(entry) });
   }
 }
 
-/** Session, what the event is about, and what it says about that; undefined for events that never repeat. */
-function levelOf(event: HostEvent): readonly [string, string, string] | undefined {
+function withoutTime({ at: _at, ...entry }: TraceEntry): string {
+  return JSON.stringify(entry);
+}
+
+/** What an event is about; undefined for events that never repeat. */
+function subjectOf(event: HostEvent): string | undefined {
   switch (event.type) {
-    case "session-seen": {
-      const { id, title, archived } = event.session;
-      return [id, "session", `${archived} ${title}`];
-    }
+    case "session-seen":
+      return `${event.session.id} session`;
     case "session-busy":
     case "session-idle":
-      return [event.sessionID, "status", event.type];
     case "session-retrying":
-      return [event.sessionID, "status", `${event.type} ${event.until}`];
+      return `${event.sessionID} status`;
     case "user-message":
-      return [event.sessionID, "user", event.messageID];
+      return `${event.sessionID} user`;
     case "tool":
-      return [event.sessionID, "tool", `${event.callID} ${event.state} ${event.child?.background}`];
+      return `${event.sessionID} tool ${event.callID}`;
     case "assistant-message":
-      return [event.sessionID, "assistant", `${event.messageID} ${event.completedAt} ${event.error?.name}`];
+      return `${event.sessionID} assistant ${event.messageID}`;
     case "session-deleted":
     case "session-error":
     case "session-compacted":

@@ -1,8 +1,9 @@
 import type { Message } from "../delivery/outbox.ts";
 import type { Observation } from "../keeper/messages.ts";
 import { isEnded, type Task, taskDeadline } from "../tasks/task.ts";
+import { pauseReason, tracedDecision, tracedHold } from "./decision-record.ts";
 import { tracedHostEvent } from "./host-record.ts";
-import { pauseReason, tracedDecision, tracedEffect, tracedHold, tracedInput } from "./input-record.ts";
+import { tracedEffect, tracedInput } from "./input-record.ts";
 import type { TracedTask, TraceEntry } from "./schema.ts";
 import { optionalError, type Texts, texts } from "./texts.ts";
 
@@ -11,12 +12,18 @@ import { optionalError, type Texts, texts } from "./texts.ts";
  * a provider is replaced by its length unless `withText` asks for it. Undefined: nothing worth a line.
  */
 export function toRecord(observation: Observation, at: number, withText: boolean): TraceEntry | undefined {
-  const text = texts(withText);
+  return recordOf(observation, at, texts(withText));
+}
+
+/** @param text says what stands in the place of a text */
+export function recordOf(observation: Observation, at: number, text: Texts): TraceEntry | undefined {
   switch (observation.type) {
+    case "concerns":
+      return undefined;
     case "input": {
       const { input } = observation;
-      if (input.type === "host") return { at, kind: "host", event: tracedHostEvent(input.event, text) };
-      return { at, kind: "input", input: tracedInput(input, text) };
+      if (input.type === "host") return { at, kind: "host", event: tracedHostEvent(input.event, at, text) };
+      return { at, kind: "input", input: tracedInput(input, observation.facts?.runner ?? "", text) };
     }
     case "task":
       return taskEntry(observation, at, text);

@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
-import { effect, error, hostEvent, input, session, text } from "./event-schema.ts";
+import { error, hostEvent, session, text } from "./event-schema.ts";
+import { effect, input } from "./input-schema.ts";
 
 /**
  * The lines of a trace. The types of `record.ts` come from here, so what is written and what is read back cannot
@@ -71,12 +72,65 @@ const taskState = z.object({
   output: z.optional(text),
 });
 
-/** `at`: epoch ms. `seq` ascends per file and process; a hole means dropped lines. Two processes may share a file. */
-const line = { at: z.number(), seq: z.number(), pid: z.number(), root: z.string() };
+/**
+ * `at`: epoch ms. `seq` ascends per file and `life`; a hole means dropped lines. Processes may share a file, and so may
+ * the plugin and a library's manager in one process: `life` tells them apart. Version 1 had none.
+ */
+const line = { at: z.number(), seq: z.number(), pid: z.number(), life: z.optional(z.string()), root: z.string() };
+
+/** An input that is about another root. */
+const about = { about: z.optional(z.string()) };
+
+const timing = z.object({
+  graceMs: z.number(),
+  cleanupDelayMs: z.number(),
+  ceilingMs: z.number(),
+  staleMs: z.number(),
+});
+const limits = z.object({
+  budget: z.object({ turns: z.number(), tokens: z.number(), ms: z.number() }),
+  maxPromptFailures: z.number(),
+  noProgressTurns: z.number(),
+});
+
+/** The options, as the keeper has them. */
+const config = z.object({
+  timing,
+  gate: z.object({
+    autoContinue: z.boolean(),
+    maxTaskBlockMs: z.number(),
+    restrictedAgents: z.array(z.string()),
+  }),
+  limits,
+  concurrency: z.union([z.number(), z.record(z.string(), z.number())]),
+  cancelOnInterrupt: z.boolean(),
+  reportHoldMs: z.number(),
+  hasReadTool: z.boolean(),
+  /** Without a ceiling: none. */
+  run: z.optional(z.object({ waits: z.boolean(), ceilingMs: z.optional(z.number()) })),
+});
+
+/** A session that is known, without an input that could say so: from before this file, or before it was known whose it is. */
+const knownSession = z.object({
+  id: z.string(),
+  parentID: z.optional(z.string()),
+  title: text,
+  createdAt: z.number(),
+  busy: z.boolean(),
+  native: z.optional(
+    z.object({ callID: z.string(), background: z.boolean(), isRunning: z.boolean(), title: z.string() }),
+  ),
+});
 
 export const traceRecord = z.discriminatedUnion("kind", [
   /** A plugin instance begins to write this file. */
-  z.object({ ...line, kind: z.literal("start"), version: z.number() }),
+  z.object({
+    ...line,
+    kind: z.literal("start"),
+    version: z.number(),
+    config: z.optional(config),
+    adopts: z.optional(z.boolean()),
+  }),
   /** It has stopped in good order; after a crash this line is missing. */
   z.object({
     ...line,
@@ -87,8 +141,24 @@ export const traceRecord = z.discriminatedUnion("kind", [
   }),
   /** Lines could not be written before this one. */
   z.object({ ...line, kind: z.literal("gap"), dropped: z.number() }),
-  z.object({ ...line, kind: z.literal("host"), event: hostEvent }),
-  z.object({ ...line, kind: z.literal("input"), input }),
+  z.object({ ...line, ...about, kind: z.literal("host"), event: hostEvent }),
+  z.object({
+    ...line,
+    ...about,
+    kind: z.literal("input"),
+    input,
+    /** When sessions were last heard of, where that is news: signs of life are no inputs. */
+    signs: z.optional(z.record(z.string(), z.number())),
+  }),
+  /** The host event of line `of` once more. */
+  z.object({ ...line, kind: z.literal("again"), of: z.number() }),
+  /** What is known beside the next input. */
+  z.object({ ...line, kind: z.literal("known"), sessions: z.array(knownSession) }),
+  /** Of the last input: a session that nobody needs any more, or one whose idle was missed. */
+  z.object({ ...line, kind: z.literal("forgotten"), sessionID: z.string() }),
+  z.object({ ...line, kind: z.literal("rested"), sessionID: z.string() }),
+  /** The models of the slots that tasks of other roots have after the last input, while one of this root waits. */
+  z.object({ ...line, kind: z.literal("seats"), taken: z.array(z.string()) }),
   z.object({
     ...line,
     kind: z.literal("task"),
@@ -145,9 +215,11 @@ export const traceRecord = z.discriminatedUnion("kind", [
 ]);
 
 export type TraceRecord = z.infer<typeof traceRecord>;
-type Unstamped<T> = T extends unknown ? Omit<T, "seq" | "pid" | "root"> : never;
+type Unstamped<T> = T extends unknown ? Omit<T, "seq" | "pid" | "life" | "root"> : never;
 /** A record before the recorder has given it its place. */
 export type TraceEntry = Unstamped<TraceRecord>;
+export type TracedConfig = z.infer<typeof config>;
+export type KnownSession = z.infer<typeof knownSession>;
 export type TracedDecision = z.infer<typeof decision>;
 export type TracedWaitReason = z.infer<typeof waitReason>;
 export type TracedHold = z.infer<typeof hold>;

@@ -1,7 +1,8 @@
 import { excerpt } from "../delivery/frame.ts";
 import { GOAL_TOOLS } from "../goals/root.ts";
 import { duration } from "../time/duration.ts";
-import type { TracedHostEvent, TracedInput, TraceText } from "./event-schema.ts";
+import type { TracedHostEvent, TraceText } from "./event-schema.ts";
+import type { TracedInput } from "./input-schema.ts";
 import { count, type Saying } from "./saying.ts";
 import { shownText } from "./untrace.ts";
 

@@ -82,6 +82,11 @@ export class Timeline {
       case "hold":
       case "outbox":
       case "effect":
+      case "again":
+      case "known":
+      case "forgotten":
+      case "rested":
+      case "seats":
         return "main";
     }
   }
@@ -111,6 +116,11 @@ export class Timeline {
       case "outbox":
         return this.outboxSaying(record);
       case "effect":
+      case "again":
+      case "known":
+      case "forgotten":
+      case "rested":
+      case "seats":
         return undefined;
     }
   }

@@ -23,7 +23,13 @@ export class TraceFile {
     private readonly path: string,
     private readonly rootID: string,
     private readonly pid: number,
+    private readonly life: string,
   ) {}
+
+  /** The number of the last line, written or not. */
+  get last(): number {
+    return this.seq;
+  }
 
   /** @returns what went wrong, if something did. While it backs off, lines are only counted. */
   append(entry: TraceEntry): NodeJS.ErrnoException | undefined {
@@ -53,8 +59,8 @@ export class TraceFile {
     return { at, ...this.place(), ...entry } as TraceRecord;
   }
 
-  private place(): Pick<TraceRecord, "seq" | "pid" | "root"> {
-    return { seq: this.seq, pid: this.pid, root: this.rootID };
+  private place(): Pick<TraceRecord, "seq" | "pid" | "life" | "root"> {
+    return { seq: this.seq, pid: this.pid, life: this.life, root: this.rootID };
   }
 
   private write(lines: string): void {

@@ -19,6 +19,7 @@ import type { Observation } from "../../src/keeper/messages.ts";
 import { openTrace } from "../../src/trace/open.ts";
 import { readTrace } from "../../src/trace/read.ts";
 import { createRecorder, defaultTraceDirectory, traceFileName } from "../../src/trace/recorder.ts";
+import type { TraceRecord } from "../../src/trace/schema.ts";
 import { effect, host, input, ManualClock, message, missing, ROOT, running, SECRET, task } from "./fixtures.ts";
 
 let scratch: string;
@@ -73,17 +74,33 @@ test("what was observed is on disk when the process is killed in the next moment
   expect({ lines: records.length, torn }).toEqual({ lines: 101, torn: 0 });
 });
 
-test("a status that only repeats itself is left out, unless something follows from it", () => {
+test("an event that only repeats the last one about the same thing is a short line that names it", () => {
   const trace = recorder();
-  for (const observation of [busy(), busy(), idle(), idle(), busy(), busy(), task(missing, running)])
+  const seen = (title: string) =>
+    host({
+      type: "session-seen",
+      session: { id: ROOT, title, createdAt: 1, archived: false, metadata: {} },
+      created: false,
+    });
+  for (const observation of [busy(), seen("a"), busy(), idle(), seen("a"), idle(), busy(), seen("longer"), busy()])
     trace.observe(observation);
-  expect(read().records.map((record) => (record.kind === "host" ? record.event.type : record.kind))).toEqual([
-    "start",
-    "session-busy",
-    "session-idle",
-    "session-busy",
-    "session-busy",
-    "task",
+  trace.observe(task(missing, running));
+  const said = (record: TraceRecord) => {
+    if (record.kind === "again") return `as ${record.of}`;
+    return record.kind === "host" ? record.event.type : record.kind;
+  };
+  expect(read().records.map((record) => `${record.seq} ${said(record)}`)).toEqual([
+    "1 start",
+    "2 session-busy",
+    "3 session-seen",
+    "4 as 2",
+    "5 session-idle",
+    "6 as 3",
+    "7 as 5",
+    "8 session-busy",
+    "9 session-seen",
+    "10 as 8",
+    "11 task",
   ]);
 });
 
