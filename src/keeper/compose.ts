@@ -77,9 +77,13 @@ export function composeReport(
   return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), unanswered, []);
 }
 
+/** Tasks that end together are found to have ended one after the other: each is looked at by itself. */
+const ENDING_TOGETHER_MS = 1_000;
+
 /**
  * When what is owed is to be reported: a failure, loss or foreign cancel at once, successes when nothing that was
- * launched beside them still works, and not much later. `Infinity` if nothing is owed.
+ * launched beside them still works, and not much later. One whose turn is over just now, and of which it is being found
+ * out how, is waited for a moment. `Infinity` if nothing is owed.
  */
 export function reportAt(addressed: readonly Task[], holdMs: number): number {
   const owed = addressed.filter(isOursToTell);
@@ -87,7 +91,14 @@ export function reportAt(addressed: readonly Task[], holdMs: number): number {
   if (first === undefined) return Number.POSITIVE_INFINITY;
   const bad = owed.some((task) => task.status !== "completed");
   const othersWork = addressed.some((task) => isLive(task) && task.origin === "launched");
-  return bad || !othersWork ? 0 : Math.min(...owed.map((task) => task.endedAt)) + holdMs;
+  const firstAt = Math.min(...owed.map((task) => task.endedAt));
+  if (!bad && othersWork) return firstAt + holdMs;
+  return addressed.some(isEnding) ? firstAt + ENDING_TOGETHER_MS : 0;
+}
+
+function isEnding(task: Task): boolean {
+  const rests = task.status === "running" && (task.observed.kind === "idle" || task.observed.kind === "aborted");
+  return rests && task.origin !== "adopted";
 }
 
 /** The outcomes that a user's message takes along. */

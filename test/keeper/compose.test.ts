@@ -8,7 +8,9 @@ import type { Task } from "../../src/tasks/task.ts";
 import {
   aGoal,
   aGoalThatIs,
+  anAbortedTask,
   anEndedTask,
+  anIdleTask,
   aRoot,
   aTask,
   CHILD,
@@ -166,6 +168,18 @@ describe("when the gate does not", () => {
       expect(said({ tasks })?.outcomes.map(({ taskID }) => taskID)).toEqual(["ses_1", "ses_2"]);
     },
   );
+
+  test("one whose turn is over just now is waited for a moment: those that end together are told together", () => {
+    const first = anEndedTask({ id: "ses_1", status: "cancelled", endedAt: NOW });
+    const at = (second: Task, now: number) => said({ tasks: [first, second], now });
+    for (const second of [anAbortedTask({ origin: "background" }), anIdleTask({ origin: "launched" })]) {
+      expect(at(second, NOW + SECOND - 1)).toBeUndefined();
+      expect(at(second, NOW + SECOND)?.outcomes).toHaveLength(1);
+    }
+    expect(at(anEndedTask({ id: "ses_2", status: "cancelled", endedAt: NOW + 1 }), NOW + 1)?.outcomes).toHaveLength(2);
+    for (const second of [aTask({ origin: "background" }), anIdleTask({ origin: "adopted" })])
+      expect(at(second, NOW)).toBeDefined();
+  });
 
   test("a failure among running siblings is told although the goal waits for them", () => {
     const message = said({ goal: aGoal(), tasks: [failed("ses_1"), aTask()] });
