@@ -23,7 +23,7 @@ const checks = {
 
 const suites = {
   unit: { holds: (file) => !["e2e", "model", "testing"].includes(folderOf(file)), limit: 5 * MINUTE },
-  property: { holds: (file) => folderOf(file) === "model", limit: 15 * MINUTE },
+  property: { holds: (file) => folderOf(file) === "model", limit: 15 * MINUTE, lanes: 2 },
   // These start real OpenCode processes: slow, and worth watching. Much of their time is waiting, so two files run at once.
   e2e: {
     holds: (file) => ["e2e", "testing"].includes(folderOf(file)),
@@ -145,7 +145,7 @@ async function runFiles(stage, paths) {
   const startedAt = Date.now();
   const onLine = suite.watch ? (line) => /^\((pass|fail|skip)\) /.test(line) && console.log(`  ${line}`) : undefined;
   const run = await execute(bun, [...args, ...options, ...paths], { limit: suite.limit, onLine });
-  if (suite.lanes !== undefined) console.log(`  ${paths[0]} (${since(startedAt)})`);
+  if (suite.watch) console.log(`  ${paths[0]} (${since(startedAt)})`);
   return { ...count(report, run, paths), output: run.output };
 }
 

@@ -12,7 +12,7 @@ const MOST_RINGS = 3_000;
 /** An hour: the provider may say nothing about when its limit ends. */
 const LONGEST_QUOTA_WAIT_MS = 3_600_000;
 
-/** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of properties.test.ts. */
+/** Far beyond four ceilings, three failed prompts and the longest back-off, with the timing of story.ts. */
 const LONG_MS = 900_000;
 
 /** Tasks are nested no deeper than this in any story. */

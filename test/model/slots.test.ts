@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { admit, type ConcurrencyLimit, queuePositions, type Seat } from "../../src/tasks/slots.ts";
 
-/** The same ones every time; GOALKEEPER_RUNS multiplies their number and draws others, as in properties.test.ts. */
+/** The same ones every time; GOALKEEPER_RUNS multiplies their number and draws others, as in story.ts. */
 const { GOALKEEPER_RUNS: runs, GOALKEEPER_SEED: seed } = process.env;
 const FIXED = runs === undefined ? { seed: 20_261_121 } : {};
 const DRAWN: fc.Parameters<unknown> = {
