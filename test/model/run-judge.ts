@@ -66,7 +66,8 @@ export class RunJudge {
     if (!(host instanceof RunHost) || kind === undefined || !host.exists(rootID)) return;
     if (kind === "task-outcome") return;
     if (host.hasWorked(rootID)) this.breach("R8", `a ${kind} is sent in the middle of tool calls`);
-    const mayBeLate = this.isTroubled || host.endedSilently || this.looksUnread(rootID) || this.carries(rootID);
+    const mayBeLate =
+      this.isTroubled || this.isUnheard || host.endedSilently || this.looksUnread(rootID) || this.carries(rootID);
     if (!mayBeLate && !host.isEnding(rootID)) this.breach("R4", `a ${kind} is sent, and the turn does not end`);
     const answer = host.messages(rootID).findLast(({ role }) => role === "assistant")?.id ?? "";
     const before = this.towards.get(answer);
@@ -116,6 +117,12 @@ export class RunJudge {
     return messages.some(({ id, role }) => role === "user" && id > asked);
   }
 
+  /** Soon after `since`. */
+  private endedSilently(since: number): boolean {
+    const { host } = this.world;
+    return host instanceof RunHost && host.endedSilently && this.now < since + KNOWN_AFTER_MS;
+  }
+
   /** The root is idle. */
   exits(): void {
     const { host, keeper, book, config } = this.world;
@@ -126,6 +133,8 @@ export class RunJudge {
       const { quiet, goalAsleep } = book.root(rootID);
       // An error, an abort or a rejection ends the turn whatever we do.
       if (last?.finish !== "stop" || last.error !== undefined || quiet) continue;
+      // A silent step is not held, and this one has left no time to write down the id of the message that keeps it open.
+      if (this.endedSilently(last.createdAt)) continue;
       const isOver = this.heldAt !== undefined && this.now >= this.heldAt + run.ceilingMs;
       const working = book.running(rootID, this.now - KNOWN_AFTER_MS).filter((id) => !this.asks(id));
       if (run.waits && !isOver && working.length > 0)
@@ -135,9 +144,7 @@ export class RunJudge {
       const isHeldBack = [rootID, ...host.below(rootID)].some((id) => this.asks(id)) || this.isUnheard;
       const decision = keeper.decision(rootID);
       const isWaiting = decision.kind !== "continue" || keeper.tasks(rootID).some(isLive);
-      // Nothing has held it while the id of the next message was written down.
-      const begunAt = Math.max(last.createdAt, goal?.allowedAt ?? 0);
-      if (host instanceof RunHost && host.endedSilently && this.now < begunAt + KNOWN_AFTER_MS) continue;
+      if (this.endedSilently(goal?.allowedAt ?? 0)) continue;
       if (goal?.status !== "active" || goalAsleep || isHeldBack || isWaiting) continue;
       this.breach("R4", "the process ends, and the goal could have gone on");
     }
