@@ -34,6 +34,7 @@ interface Pursued extends Bounds {
   refusedAt: number | undefined;
 }
 
+const FAILED = "turns in a row have failed";
 const FREE: Bounds = { stop: undefined, notBefore: 0, failures: 0 };
 const ABORTED = "MessageAbortedError";
 const QUIETING_MS = 250;
@@ -166,7 +167,7 @@ export class Pursuit {
       now.fruitless.clear();
       now.begun = new Set(Array.from({ length: stored?.idleTurns ?? 0 }, (_, at) => `before the restart ${at}`));
       now.failed = undefined;
-      if (stored?.status !== "limited") now.wrapUps = undefined;
+      now.wrapUps = stored?.status === "limited" ? (now.wrapUps ?? new Set()) : undefined;
     }
   }
 
@@ -271,7 +272,7 @@ export class Pursuit {
       case "retries": {
         this.change(rootID, { notBefore: this.now + Math.max(FIRST_BACK_OFF_MS, forMs), failures: failures + 1 });
         const most = this.world.config.limits.maxPromptFailures;
-        if (failures + 1 >= most) this.stop(rootID, `${most} turns in a row have failed`);
+        if (failures + 1 >= most) this.stop(rootID, `${most} ${FAILED}`);
         return;
       }
       case "nothing":
@@ -357,7 +358,9 @@ export class Pursuit {
     const { stop, notBefore, wrapUps } = goal;
     const { gate } = this.world.config;
     const isInterrupting = stop?.why === "the user has interrupted" && this.now < stop.at + QUIETING_MS;
-    if (stop !== undefined && !isInterrupting)
+    // Owed since before the last of them.
+    const isOwed = kind === "wrapup" && wrapUps !== undefined && stop?.why.endsWith(FAILED) === true;
+    if (stop !== undefined && !isInterrupting && !isOwed)
       this.breach("G5", `a ${kind} is sent although ${stop.why} since ${stop.at}`);
     if (notBefore > this.now) this.breach("G7", `a ${kind} is sent ${notBefore - this.now} ms too early`);
     if (!gate.autoContinue) this.breach("G1", `a ${kind} is sent although nothing is to go on by itself`);

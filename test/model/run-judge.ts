@@ -85,7 +85,8 @@ export class RunJudge {
     if (heldSince === undefined) return;
     if (this.reported === heldSince) return;
     const breaches = this.world.book.breaches.length;
-    const ceiling = config.run.ceilingMs + LETS_GO_WITHIN_MS;
+    // A host that answers nothing is asked again and again first.
+    const ceiling = config.run.ceilingMs + (this.isTroubled ? FOUND_WITHIN_MS : LETS_GO_WITHIN_MS);
     if (this.now > heldSince + ceiling) this.breach("R5", `the turn is held since ${heldSince}`);
     const slack = this.isUnheard || this.isTroubled ? FOUND_WITHIN_MS : TOLD_WITHIN_MS;
     if (this.nothingSince !== undefined && this.now > this.nothingSince + slack)
