@@ -83,7 +83,15 @@ async function bundle(sources: string[]): Promise<void> {
       throw: false,
     });
     if (!result.success) throw new BuildError(result.logs.map(String).join("\n"));
+    // After that banner Bun reads the file as Latin-1: "…" would reach people as three other characters.
+    if (entrypoints === server) for (const { path } of result.outputs) escapeNonAscii(path);
   }
+}
+
+function escapeNonAscii(path: string): void {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  // By UTF-16 unit: in a string, a template and a regular expression two escapes are one character again.
+  writeFileSync(path, readFileSync(path, "utf8").replace(/[\u0080-\uffff]/g, escaped));
 }
 
 function declarations(): void {

@@ -1,6 +1,6 @@
 import type { TaskRun } from "../host/port.ts";
 import { type EndedTask, KEPT_TEXT_LENGTH, type LiveTask, type TerminalStatus } from "../tasks/task.ts";
-import { escapeText, excerpt, readFrame, tail } from "./frame.ts";
+import { escapeText, excerpt, type FrameKind, readFrame, tail } from "./frame.ts";
 
 /** What a notice carries of one task's output; the whole is in the child session. */
 const OUTPUT_LENGTH = 4_000;
@@ -73,13 +73,17 @@ export function reminderNotice(tasks: readonly EndedTask[]): string {
   return ["These background tasks were reported and not answered yet:", ...lines].join("\n");
 }
 
+/** Kinds of messages that tell how tasks ended. */
+const TELLING: ReadonlySet<string> = new Set(["continuation", "wrapup", "task-outcome"] satisfies FrameKind[]);
 /** A lost task as {@link outcomeNotice} names it. */
 const LOST_LINE = /^- ".*?" \((ses_[0-9A-Za-z]+)\)(?: \(run (\d+)\))?(?: \(unstable[^)]*\))?: LOST\b/gm;
 
 /** The lost tasks that a message tells, whichever manager has sent it: several may keep books on one task. */
 export function readLost(text: string): readonly TaskRun[] {
-  if (readFrame(text) === undefined) return [];
-  return [...text.matchAll(LOST_LINE)].map(([, taskID = "", run = "1"]) => ({ taskID, run: Number(run) }));
+  if (!TELLING.has(readFrame(text)?.kind ?? "")) return [];
+  // What a task has said is not what we say.
+  const ours = text.replace(/<output>\n[\s\S]*?\n<\/output>/g, "");
+  return [...ours.matchAll(LOST_LINE)].map(([, taskID = "", run = "1"]) => ({ taskID, run: Number(run) }));
 }
 
 /** "2 completed, 1 failed" */

@@ -124,7 +124,9 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
     case "assistant-message":
       return answer(root, event, now);
     case "tool": {
-      if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
+      // A command that the user runs himself is no turn, and the call of an earlier turn may be published again.
+      const isOfTurn = root.turn !== undefined && event.messageID > root.lastMessageID;
+      if (!isOfTurn || event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
       return { ...root, turn: { ...(root.turn ?? NO_TURN), progressed: true } };
     }
     case "turn-held":
@@ -248,7 +250,9 @@ function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message
     isNewest && error !== undefined && error.name !== ABORT_ERROR && !event.summary && heard.turn !== undefined
       ? { ...heard, turn: { ...heard.turn, error } }
       : heard;
-  const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
+  const asked = heard.unanswered?.messageID ?? "";
+  // One that is only being put together has no id yet: what is answered is an earlier one.
+  const answers = asked !== "" && event.parentID >= asked && !event.summary;
   return answers ? { ...ended, unanswered: undefined } : ended;
 }
 

@@ -117,6 +117,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     storedPrompt: (taskID, promptID) => storedPrompt(host, metadataKey, taskID, promptID),
     reread: (rootID) => loader.reread(rootID),
     dispatch: (answer) => keeper.dispatch(answer),
+    maySend: (rootID, messageID) => keeper.maySend(rootID, messageID),
     isDisposed: () => keeper.isDisposed,
   });
   const translator = new EventTranslator({

@@ -52,7 +52,8 @@ export function compose(composition: Composition): Message | undefined {
     const named = message(composition, root.lastMessageID, "task-outcome", lines, untold, unanswered, []);
     return { ...named, overdueTaskIDs: left.map(({ id }) => id) };
   }
-  const backedOff = goal?.status === "active" && goal.retryAt > now && root.activity.kind !== "held";
+  const retryAt = goal?.status === "active" ? Math.max(goal.retryAt, goal.quotaUntil) : 0;
+  const backedOff = retryAt > now && root.activity.kind !== "held";
   if (backedOff || reportReasons(root, now).length > 0) return undefined;
   const awaited = addressed.filter((task) => isEnded(task) || isWaitedFor(task, root, now));
   const due = unanswered.length > 0 || reportAt(awaited, composition.holdMs) <= now;

@@ -22,6 +22,8 @@ export interface EffectDependencies {
   /** The prompt that a child was made or resumed with, from its own session. */
   readonly storedPrompt: (taskID: string, promptID: string) => Promise<Answer<string>>;
   readonly dispatch: (input: Input) => void;
+  /** Whether a message that is about to go out is still wanted: much may happen while the host is asked about it. */
+  readonly maySend: (rootID: string, messageID: string) => boolean;
   /** The next instance may have found the message unsent: sent now it would start a turn in a sleeping session. */
   readonly isDisposed: () => boolean;
 }
@@ -74,18 +76,24 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
 /** A message whose reservation was stored long ago may go out without a write, which would have shown a new owner. */
 async function send(
   { rootID, prompt, deposit }: Extract<Effect, { type: "send" }>,
-  { host, store, task, dispatch, isDisposed }: EffectDependencies,
+  { host, store, task, dispatch, isDisposed, maySend }: EffectDependencies,
 ): Promise<void> {
   // Tasks that run here stay ours, whoever keeps the books of their root; and so is a turn that runs here: it ends in a
   // few milliseconds, and who has taken the root over was asked while it was held.
-  const claim = prompt.sessionID === rootID && !deposit ? await store.taken(rootID) : undefined;
+  const isAsked = prompt.sessionID === rootID && !deposit;
+  const claim = isAsked ? await store.taken(rootID) : undefined;
   if (isDisposed()) return;
   // A report to a task that has ended meanwhile would wake it; somebody above is told.
   const reader = task(prompt.sessionID);
   if (reader !== undefined && isEnded(reader)) return;
   if (claim !== undefined) return dispatch({ type: "moved", rootID, claim });
+  const { sessionID, messageID } = prompt;
+  if (isAsked && !maySend(rootID, messageID)) {
+    const answer = { kind: "unknown", reason: "it is not wanted any more" } as const;
+    return dispatch({ type: "sent", rootID, sessionID, messageID, answer });
+  }
   const answer = await settled(deposit ? host.deposit(prompt) : host.prompt(prompt));
-  dispatch({ type: "sent", rootID, sessionID: prompt.sessionID, messageID: prompt.messageID, answer });
+  dispatch({ type: "sent", rootID, sessionID, messageID, answer });
 }
 
 /** Only a right answer says anything: it is asked again when something below it is shown the next time. */

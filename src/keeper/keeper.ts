@@ -165,6 +165,11 @@ export class Keeper {
     return this.roots.get(rootID)?.isSending === true;
   }
 
+  /** Whether a message that is on its way into a root, and may not have been sent yet, is still to be sent. */
+  maySend(rootID: string, messageID: string): boolean {
+    return this.roots.get(rootID)?.maySend(messageID) === true;
+  }
+
   get isDisposed(): boolean {
     return this.disposed;
   }

@@ -134,6 +134,10 @@ export class RootKeeper {
     return this.messages.isSending;
   }
 
+  maySend(messageID: string): boolean {
+    return this.messages.maySendNow(messageID);
+  }
+
   /** Nothing is left to be written. */
   get isStored(): boolean {
     return this.storage.isSettled;
@@ -327,6 +331,8 @@ export class RootKeeper {
   private get forgetAt(): number {
     const { activity, presence } = this.state;
     if (presence.kind === "quieting") return presence.until;
+    // A failed turn that never ends would be the first turn of the next goal.
+    if (activity.kind === "settling") return activity.until;
     return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;
   }
 

@@ -173,6 +173,12 @@ export class RootMessages {
     return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs, hasReadTool, waitsFor });
   }
 
+  /** Whether the message that is on its way is this one, and still wanted. */
+  maySendNow(messageID: string): boolean {
+    const { message } = this.sender;
+    return message?.id === messageID && this.maySend(message);
+  }
+
   private maySend(message: Message | undefined): boolean {
     // A tool result may have told one of them meanwhile: what is left goes out in a message of its own.
     if (message?.outcomes.some((outcome) => !this.isStillUntold(outcome)) === true) return false;

@@ -88,6 +88,19 @@ export function errored(task: LiveTask, error: TurnError, now: number): Task {
   return { ...noted, waits: { ...noted.waits, until: Math.min(noted.waits.until, now + STORED_WITHIN_MS) } };
 }
 
+const REJECTED_ERROR = "RejectedError";
+
+export function rejected(task: LiveTask, kind: "permission" | "question"): LiveTask {
+  if (task.launch === undefined || isWaiting(task)) return task;
+  const message = `the user rejected ${kind === "permission" ? "a permission that it asked for" : "its question"}`;
+  return { ...task, run: { ...task.run, error: { name: REJECTED_ERROR, message } } };
+}
+
+/** Its turn has ended in the middle because the user wanted that. */
+export function wasRejected({ run }: LiveTask): boolean {
+  return run.error?.name === REJECTED_ERROR;
+}
+
 /** An error that came before the answer is what there will be. */
 function startsUntil({ run, waits }: WaitsForTurn, now: number): number {
   const until = now + STARTS_WITHIN_MS;

@@ -83,10 +83,12 @@ export class SessionWatch {
       case "turn-held":
       case "turn-goes-on":
         return this.deps.signs.mark(event.sessionID, this.deps.now());
+      case "ask-closed":
+        if (event.rejected) this.deps.dispatch(event.sessionID, { type: "rejected", kind: event.kind });
+        return;
       case "user-message":
       case "session-compacted":
       case "ask-opened":
-      case "ask-closed":
         return;
     }
   }

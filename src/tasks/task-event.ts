@@ -35,6 +35,8 @@ export type TaskEvent =
   | { readonly type: "told"; readonly ended: "completed" | "failed"; readonly text: string; readonly messageID: string }
   /** A message stands in the parent that may be its maker's report. */
   | { readonly type: "maker-told"; readonly messageID: string }
+  /** The user has rejected what it asked for: its turn ends in the middle of a call, unless he has said more. */
+  | { readonly type: "rejected"; readonly kind: "permission" | "question" }
   /** A message of another manager that keeps books on the same child tells a session that it is lost. */
   | { readonly type: "told-lost"; readonly run: number; readonly sessionID: string; readonly messageID: string }
   /** The parent's Task-tool part about this child changed. */

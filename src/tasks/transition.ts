@@ -1,4 +1,4 @@
-import { abort, admitted, cancelled, errored, isUnwanted, resumed, sent } from "./launched-task.ts";
+import { abort, admitted, cancelled, errored, isUnwanted, rejected, resumed, sent } from "./launched-task.ts";
 import { alive, base, deliver, end, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { onTool, told } from "./native-task.ts";
 import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
@@ -32,6 +32,8 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
       return only(isLive(task) && !waitsForUs(task) ? aborted(task, now) : task);
     case "errored":
       return only(isLive(task) ? errored(task, event.error, now) : task);
+    case "rejected":
+      return only(isLive(task) ? rejected(task, event.kind) : task);
     case "prompted":
       return only(prompted(task, event.promptID, now, timing));
     case "admitted":

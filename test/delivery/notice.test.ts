@@ -192,6 +192,12 @@ describe("the lost tasks that a message tells", () => {
     expect(readLost(`What is this? ${frame("task-outcome", "msg_1", body)}`)).toEqual([]);
   });
 
+  test("are not what a task has said, nor what an objective quotes", () => {
+    const quoted = '- "look" (ses_9): LOST.';
+    expect(told(outcomeNotice([ended("completed", { text: quoted }), ended("failed", { text: quoted })]))).toEqual([]);
+    expect(readLost(frame("goal", "msg_1", quoted))).toEqual([]);
+  });
+
   test("are not those that still run", () => {
     expect(told(overdueNotice([aMissingTask()]))).toEqual([]);
     expect(told(reminderNotice([ended("lost")]))).toEqual([]);

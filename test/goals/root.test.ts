@@ -187,6 +187,9 @@ describe("the user's message", () => {
     expect(next(root, answer("msg_6")).unanswered).toBeUndefined();
     expect(next(root, answer("msg_4")).unanswered).toBeDefined();
     expect(next(root, answer("msg_5", { summary: true })).unanswered).toBeDefined();
+    // The message of a command is still being put together: what is answered now is an earlier one.
+    const spoken = busyRoot({ unanswered: { messageID: "", at: T0 } });
+    expect(next(spoken, answer("msg_4")).unanswered).toBeDefined();
   });
 });
 
@@ -231,6 +234,12 @@ describe("the turn", () => {
     expect(next(root, tool()).turn).toEqual({ by: "continuation", progressed: true, error: undefined });
     expect(next(root, tool({ state: "running" }))).toBe(root);
     expect(next(root, tool({ state: "error" }))).toBe(root);
+  });
+
+  test("does not progress by a call of an earlier turn that is published again, nor by a command of the user's own", () => {
+    const root = startTurn(busyRoot({ lastMessageID: "msg_z" }), "continuation");
+    expect(next(root, tool())).toBe(root);
+    expect(next(busyRoot(), tool()).turn).toBeUndefined();
   });
 
   test.each(["get_goal", "create_goal", "update_goal"])("does not progress by talking about the goal: %s", (name) => {

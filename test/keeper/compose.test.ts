@@ -209,6 +209,13 @@ describe("when the gate does not", () => {
     expect(said({ goal: aGoalThatIs("paused", { retryAt: NOW + SECOND }), tasks: [failed("ses_1")] })).toBeDefined();
   });
 
+  test("nothing is told while the provider's usage limit is reached", () => {
+    const goal = aGoal({ quotaUntil: NOW + SECOND });
+    const tasks = [failed("ses_1"), aTask()];
+    expect(said({ goal, tasks })).toBeUndefined();
+    expect(said({ goal, tasks, now: NOW + SECOND })).toMatchObject({ kind: "task-outcome" });
+  });
+
   test("an unanswered outcome is pointed to, once the root has been idle for five seconds", () => {
     const tasks = [anEndedTask({ delivery: delivered({ at: NOW }) })];
     expect(said({ tasks, now: NOW + 5 * SECOND - 1 })).toBeUndefined();

@@ -92,13 +92,15 @@ interface Surroundings {
   disposed?: boolean;
   /** The claim of another process that keeps the books of the root by now. */
   claim?: number;
+  /** Whether a message is still wanted when the owner is known. */
+  wanted?: boolean;
   release?: (rootID: string) => void;
 }
 
 /** Carries out one effect, and lets everything that follows run to its end. */
 async function perform(
   effect: Effect,
-  { host = {}, save, reread, task = anIdleTask(), disposed = false, claim, release }: Surroundings = {},
+  { host = {}, save, reread, task = anIdleTask(), disposed = false, claim, wanted = true, release }: Surroundings = {},
 ): Promise<void> {
   const perform = performer({
     host: { ...aHost(calls), ...host },
@@ -112,6 +114,7 @@ async function perform(
         return Promise.resolve(claim);
       },
     },
+    maySend: () => wanted,
     ...(release === undefined ? {} : { release }),
     reread: (rootID) => {
       calls.push(["reread", rootID]);
@@ -305,6 +308,12 @@ describe("send", () => {
     await perform(SEND, { claim: 3 });
     expect([asked, calls]).toEqual([[ROOT], []]);
     expect(inputs).toEqual([{ type: "moved", rootID: ROOT, claim: 3 }]);
+  });
+
+  test("what is not wanted any more when that is known is not sent, and tried again if it is wanted then", async () => {
+    await perform(SEND, { wanted: false });
+    expect(calls).toEqual([]);
+    expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer: { kind: "unknown" } }]);
   });
 
   test("a plugin that was disposed meanwhile sends nothing", async () => {

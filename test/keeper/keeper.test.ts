@@ -124,6 +124,21 @@ describe("what counts as a turn", () => {
   });
 });
 
+test("a turn that failed before there was a goal is no turn of that goal, however long nothing was asked", async () => {
+  const before = new Desk();
+  const { clock, keeper } = before;
+  const error = { name: "APIError", message: "no such key", statusCode: 401 };
+  before.host({ type: "session-seen", session: aSession(ROOT), created: true });
+  before.host(...userSays("msg_1"), BUSY, answer("msg_1", undefined));
+  before.host({ type: "session-error", sessionID: ROOT, error }, IDLE, IDLE);
+  await clock.advance(3_600 * SECOND);
+  expect(keeper.sizes.roots).toBe(0);
+  keeper.dispatch({ type: "user-speaks", rootID: ROOT });
+  keeper.dispatch({ type: "goal", rootID: ROOT, event: SET });
+  await clock.advance(SECOND);
+  expect(before.goal).toMatchObject({ status: "active", failures: 0 });
+});
+
 test("the records of a deleted root go without its books being opened or written again", async () => {
   const siblings = [CHILD, "ses_2"];
   for (const id of siblings) {

@@ -60,6 +60,8 @@ interface ChatMessage {
 const MOST_PROMPTS = 300;
 const EXITS_AFTER_MS = 20;
 const STORED_WITHIN_MS = 2_000;
+/** An answer of the host, as the simulated calls take it. */
+const ASKED_MS = 4;
 
 export type Disturbance = "drop" | "duplicate" | "delay";
 
@@ -359,14 +361,20 @@ export class World {
     const perform = performer({
       host: watched(this),
       release: (rootID) => runHold.release(rootID),
-      store: { save: (stored) => this.save(stored), taken: async () => undefined },
+      store: { save: (stored) => this.save(stored), taken: () => this.asked() },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
       storedPrompt: (taskID, promptID) => this.storedPrompt(taskID, promptID),
+      maySend: (rootID, messageID) => keeper.maySend(rootID, messageID),
       isDisposed: () => keeper.isDisposed,
       dispatch: (input) => keeper.dispatch(input),
     });
     return keeper;
+  }
+
+  /** Nobody else has taken the root over. To ask takes as long as any call. */
+  private asked(): Promise<undefined> {
+    return new Promise((resolve) => this.clock.after(ASKED_MS, () => resolve(undefined)));
   }
 
   /** As `assemble()` wires them. */

@@ -1017,3 +1017,24 @@ describe("any story of a run that we launched", () => {
     return life.effects.filter(({ type }) => type === "start").length;
   }
 });
+
+describe("a task whose request the user rejects", () => {
+  const IDLE: TaskEvent = { type: "idle" };
+  const rejected = () => new Life(running()).at(SECOND, { type: "rejected", kind: "permission" });
+
+  test("has failed, with that as its error, when its turn ends in the middle", () => {
+    const { task } = rejected()
+      .at(SECOND, IDLE)
+      .at(2 * SECOND, read(BEGUN));
+    const error = { message: "the user rejected a permission that it asked for" };
+    expect(task).toMatchObject({ status: "failed", outcome: { text: "so far", error } });
+  });
+
+  test("goes on when he has said more, and ends as any other", () => {
+    const { task } = rejected()
+      .at(SECOND, { type: "busy" })
+      .at(2 * SECOND, IDLE)
+      .at(3 * SECOND, read(aReading({ kind: "finished", text: "done otherwise" })));
+    expect(task).toMatchObject({ status: "completed", outcome: { text: "done otherwise" } });
+  });
+});

@@ -69,6 +69,7 @@ export class Desk {
         return prompt === undefined ? { kind: "gone" } : { kind: "known", value: prompt };
       },
       dispatch: (input) => keeper.dispatch(input),
+      maySend: (rootID, messageID) => keeper.maySend(rootID, messageID),
       isDisposed: () => false,
     });
     const launcher = new Launcher({
