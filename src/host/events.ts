@@ -206,8 +206,7 @@ export class EventTranslator {
     const sessionID = text(properties.sessionID);
     const askID = text(properties.id);
     if (sessionID === undefined || askID === undefined) return this.unread(`${kind}.asked`);
-    const question = record(list(properties.questions)[0]);
-    const about = text(properties.permission) ?? text(question.header) ?? text(question.question) ?? "";
+    const about = kind === "permission" ? permissionWords(properties) : questionWords(properties);
     this.sink.event({ type: "ask-opened", sessionID, askID, kind, about });
   }
 
@@ -228,4 +227,17 @@ export class EventTranslator {
     const [oldest] = this.lastUserMessage.keys();
     if (oldest !== undefined) this.lastUserMessage.delete(oldest);
   }
+}
+
+/** What is to be allowed, and for what: `bash: rm -rf build`. */
+function permissionWords({ permission, patterns }: Raw): string {
+  const what = text(permission) ?? "";
+  const forWhat = list(patterns).filter((pattern) => typeof pattern === "string" && pattern !== "*");
+  return forWhat.length === 0 ? what : `${what}: ${forWhat.join(", ")}`;
+}
+
+/** The first question; the others are asked in the same breath. */
+function questionWords({ questions }: Raw): string {
+  const { header, question } = record(list(questions)[0]);
+  return [text(header), text(question)].filter((part) => part !== undefined).join(": ");
 }

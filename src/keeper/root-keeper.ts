@@ -1,3 +1,4 @@
+import { excerpt } from "../delivery/frame.ts";
 import type { Found, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline } from "../goals/goal.ts";
@@ -33,6 +34,9 @@ export interface RootContext {
 
 /** Changes of a goal that a crash takes nothing away from: the transcript shows them, or they come again. */
 const UNHURRIED: ReadonlySet<string> = new Set(["continued", "turn-ended", "wrapped-up"] satisfies GoalEvent["type"][]);
+
+/** Several sessions may have one that sleeps, and a toast has a few short lines. */
+const TOLD_LENGTH = 80;
 
 interface Evaluated {
   readonly goal: Goal | undefined;
@@ -241,7 +245,8 @@ export class RootKeeper {
     if (awake) return;
     this.session.sleep();
     if (stored.goal?.status !== "active") return;
-    const message = `A goal sleeps in this session. Write a message or say /${this.context.config.command} resume to go on.`;
+    const resume = `/${this.context.config.command} resume`;
+    const message = `A goal sleeps: ${excerpt(stored.goal.objective, TOLD_LENGTH)}. Write in its session, or say ${resume} there, to go on.`;
     this.context.perform({ type: "toast", rootID: this.id, variant: "info", message });
   }
 

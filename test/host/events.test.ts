@@ -147,6 +147,18 @@ describe("events of OpenCode", () => {
     ]);
   });
 
+  test("what is asked is said in words: what is to be allowed, and for what; the first question", () => {
+    const asked = (type: string, properties: object) =>
+      translate({ type, properties: { id: "x_1", sessionID: "ses_1", ...properties } }).events;
+    const permission = (patterns: unknown) => asked("permission.asked", { permission: "bash", patterns });
+    expect(permission(["rm -rf build", "ls"])).toMatchObject([{ about: "bash: rm -rf build, ls" }]);
+    for (const patterns of [undefined, [], ["*"], "rm"])
+      expect(permission(patterns)).toMatchObject([{ about: "bash" }]);
+    const questions = [{ header: "Colour", question: "Red or blue?" }, { question: "Why?" }];
+    expect(asked("question.asked", { questions })).toMatchObject([{ about: "Colour: Red or blue?" }]);
+    expect(asked("question.asked", { questions: [{}] })).toMatchObject([{ about: "" }]);
+  });
+
   test("no event of whatever shape makes it throw (Z1)", () => {
     const types = [
       "message.updated",
@@ -194,5 +206,5 @@ describe("events of OpenCode", () => {
       fc.property(fc.constantFrom(...types), shape, (type, properties) => void translate({ type, properties })),
       { numRuns: 2_000 },
     );
-  });
+  }, 30_000);
 });
