@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Reply } from "../../src/testing/index.ts";
+import { launch } from "./background.ts";
 import { request } from "./other-client.ts";
 import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
 
@@ -75,6 +76,21 @@ describe.concurrent("a question or a permission that is open holds the goal (G6)
       expect(told).toHaveLength(1);
     });
   }
+
+  test("a permission that is rejected in a launched task fails it, and the agent is not told that it got lost", async () => {
+    const name = "launched-refuser";
+    const play = await stage.play({
+      root: [{ toolCalls: [launch(name)] }, "I wait.", "I do it myself.", COMPLETE, "Done."],
+      children: { [name]: [{ toolCalls: [BASH] }, `${name} result`] },
+    });
+    await play.goal(`wait for ${name}`);
+    await reject(await asked(play, "permission"), "permission");
+    const { tasks } = await play.untilGoal("complete");
+    expect(tasks).toMatchObject([{ status: "failed" }]);
+    const told = (await play.prompts()).join("\n");
+    expect(told).toContain("failed: the user rejected a permission that it asked for");
+    expect(told).not.toContain("LOST");
+  });
 
   test("a question whose task is aborted holds nothing any more, although OpenCode does not take it back", async () => {
     const play = await playAsking("dropped", "question", ["I do it myself.", COMPLETE, "Done."]);

@@ -89,6 +89,9 @@ describe("/goal", () => {
     await play.until("it has wrapped up", () => play.requests().length === 3);
     await play.untilIdle();
     expect(await play.framed("wrapup")).toHaveLength(1);
+    // Our own words are more than ASCII, and arrive as they are.
+    await refused(play.goal(`edit ${"do it ".repeat(100)}`));
+    expect((await answers(play)).at(-1)).toContain("do it…");
   });
 });
 
