@@ -35,20 +35,21 @@ export function callsText(calls: readonly CountingCall[]): string {
 
 /**
  * What is wrong with the calls that evidence names, one line for each; empty when nothing is. A call counts when it
- * exists in the session, has succeeded, and came after the goal began.
+ * exists in the session, has succeeded, and came after the goal began. Some providers give an id again: then one of its
+ * calls is enough, and of none that counts the last one says why.
  */
 export function evidenceProblems(
   evidence: readonly Evidence[],
   transcript: readonly TranscriptMessage[],
   since: number,
 ): readonly string[] {
-  const calls = new Map(toolParts(transcript).map((call) => [call.part.callID, call]));
+  const calls = toolParts(transcript);
   const named = [...new Set(evidence.flatMap(({ tool_call_ids: ids = [] }) => ids))];
   return named.flatMap((id) => {
-    const call = calls.get(id);
-    const problem =
-      call === undefined ? "there is no such call in this session" : callProblem(call.part, call.at, since);
-    return problem === undefined ? [] : [`- ${excerpt(id, TITLE_LENGTH)}: ${problem}`];
+    const problems = calls.filter(({ part }) => part.callID === id).map(({ part, at }) => callProblem(part, at, since));
+    if (problems.includes(undefined)) return [];
+    const problem = problems.at(-1) ?? "there is no such call in this session";
+    return [`- ${excerpt(id, TITLE_LENGTH)}: ${problem}`];
   });
 }
 

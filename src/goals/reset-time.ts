@@ -6,9 +6,13 @@ import { parseIso } from "../time/parse.ts";
 const LONGEST_WAIT_MS = 8 * 86_400_000;
 
 /** Headers that say when, and those that say whether that allowance is used up at all. */
-const RESETS: readonly (readonly [reset: string, left?: string])[] = [
-  ["retry-after"],
-  ["retry-after-ms"],
+type Resets = readonly (readonly [reset: string, left?: string])[];
+
+/** About this request, whatever became of it. */
+const RETRY_AFTER: Resets = [["retry-after"], ["retry-after-ms"]];
+
+const RESETS: Resets = [
+  ...RETRY_AFTER,
   ["x-ratelimit-reset", "x-ratelimit-remaining"],
   // OpenAI, Groq, Azure: "6m0s", "1.5s"
   ["x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"],
@@ -33,36 +37,50 @@ export const RESET_HEADERS: ReadonlySet<string> = new Set(RESETS.flat().filter((
  * @param error the object in the body that describes the error
  */
 export function resetOf(headers: Readonly<Record<string, string>>, error: Raw, now: number): number | undefined {
-  const quoted = Object.entries(record(record(error.metadata).headers)).map(([name, value]) => [
-    name.toLowerCase(),
-    String(value),
-  ]);
-  const moments = [
-    ...headerMoments(headers, now),
-    ...headerMoments(Object.fromEntries(quoted), now), // OpenRouter
-    ...bodyMoments(error, now),
-  ].filter((at): at is number => at !== undefined && at > now && at <= now + LONGEST_WAIT_MS);
-  return moments.length === 0 ? undefined : Math.max(...moments);
+  const moments = [...headerMoments(headers, error, RESETS, now), ...bodyMoments(error, now)];
+  return latest(moments, now);
 }
 
-function headerMoments(headers: Readonly<Record<string, string>>, now: number): readonly (number | undefined)[] {
-  return RESETS.map(([reset, left]) => {
-    const value = headers[reset];
-    if (value === undefined || (left !== undefined && isLeft(headers[left]))) return undefined;
-    return momentIn(reset === "retry-after-ms" ? `${value}ms` : value, now);
-  });
+/**
+ * As {@link resetOf}, after a failure of the provider. What is left of the allowances has nothing to do with that: they
+ * are listed with every answer, and one of them may be a week's.
+ */
+export function retryAfterOf(headers: Readonly<Record<string, string>>, error: Raw, now: number): number | undefined {
+  return latest(headerMoments(headers, error, RETRY_AFTER, now), now);
+}
+
+function latest(moments: readonly (number | undefined)[], now: number): number | undefined {
+  const sensible = moments.filter((at): at is number => at !== undefined && at > now && at <= now + LONGEST_WAIT_MS);
+  return sensible.length === 0 ? undefined : Math.max(...sensible);
+}
+
+function headerMoments(
+  headers: Readonly<Record<string, string>>,
+  error: Raw,
+  resets: Resets,
+  now: number,
+): readonly (number | undefined)[] {
+  const entries = Object.entries(record(record(error.metadata).headers));
+  const quoted = Object.fromEntries(entries.map(([name, value]) => [name.toLowerCase(), String(value)])); // OpenRouter
+  return [headers, quoted].flatMap((said) =>
+    resets.map(([reset, left]) => {
+      const value = said[reset]?.trim();
+      if (value === undefined || (left !== undefined && isLeft(said[left]))) return undefined;
+      return momentIn(reset === "retry-after-ms" ? `${value}ms` : value, now);
+    }),
+  );
 }
 
 /** Every allowance is listed, with its own reset; only those that are used up matter. */
 function isLeft(value: string | undefined): boolean {
-  return value !== undefined && (Number(value) > 0 || value.startsWith("allowed"));
+  return value !== undefined && (Number(value) > 0 || value.trim().startsWith("allowed"));
 }
 
 function bodyMoments(error: Raw, now: number): readonly (number | undefined)[] {
   // Codex has the first two, Google a RetryInfo among its details.
   const delays = list(error.details).map((detail) => record(detail).retryDelay);
   return [error.resets_at, error.resets_in_seconds, ...delays].map((value) =>
-    typeof value === "number" || typeof value === "string" ? momentIn(String(value), now) : undefined,
+    typeof value === "number" || typeof value === "string" ? momentIn(String(value).trim(), now) : undefined,
   );
 }
 

@@ -1,6 +1,6 @@
 import type { ProviderError } from "../host/port.ts";
 import { list, type Raw, record, text } from "../host/raw.ts";
-import { resetOf } from "./reset-time.ts";
+import { resetOf, retryAfterOf } from "./reset-time.ts";
 
 /** What can be done about an error that ended a turn. */
 export type Trouble =
@@ -40,7 +40,8 @@ export function troubleOf(error: ProviderError, now: number): Trouble {
   switch (cause) {
     case "transport":
     case "usage-limit": {
-      const until = resetOf(error.headers ?? {}, providerError(error.body), now);
+      const says = cause === "transport" ? retryAfterOf : resetOf;
+      const until = says(error.headers ?? {}, providerError(error.body), now);
       return { kind: cause, ...(until === undefined ? {} : { until }) };
     }
     case "auth":
@@ -104,6 +105,11 @@ const CODES: ReadonlyMap<string, Cause> = new Map([
   ["1113", "billing"],
 ] satisfies [string, Cause][]);
 
+/** They say that something has failed, and not what: gateways give them with a refused key, too. */
+const GENERIC_CODES: ReadonlySet<string> = new Set(["api_error", "server_error"]);
+/** They say more than a generic code does: another try does not help. */
+const REFUSALS: ReadonlySet<number | undefined> = new Set([401, 402, 403]);
+
 /** Where there is neither a code nor a status that tells. */
 const TEXTS: readonly { readonly name: string; readonly says: RegExp; readonly cause: Cause }[] = [
   // OpenCode, for a model that its configuration does not have: two errors, the second one with a stack, and no message.
@@ -117,11 +123,14 @@ function causeOf(error: ProviderError): Cause {
   // OpenCode publishes it, compacts and goes on. Only where it cannot, or may not, the assistant message has it as well.
   if (error.name === "ContextOverflowError") return error.final === true ? "too-large" : "compacting";
   const codes = codesOf(providerError(error.body));
+  const status = error.statusCode ?? codes.map(Number).find((code) => code >= 400 && code < 600);
+  const isRefused = REFUSALS.has(status);
   for (const code of codes) {
+    if (isRefused && GENERIC_CODES.has(code)) continue;
     const cause = CODES.get(code);
     if (cause !== undefined) return cause;
   }
-  const cause = causeOfStatus(error.statusCode ?? codes.map(Number).find((code) => code >= 400 && code < 600));
+  const cause = causeOfStatus(status);
   if (cause !== "other") return cause;
   const told = TEXTS.find(({ name, says }) => name === error.name && says.test(error.message));
   if (told !== undefined) return told.cause;
@@ -139,7 +148,7 @@ function causeOfStatus(status: number | undefined): Cause {
 }
 
 /** What describes the error: `{error}`, `[{error}]`, in mid-stream `{response: {error}}` or it alone. {} if it is no JSON. */
-function providerError(body: string | undefined): Raw {
+export function providerError(body: string | undefined): Raw {
   if (body === undefined || !/^\s*[{[]/.test(body)) return {};
   try {
     const parsed: unknown = JSON.parse(body);

@@ -1,10 +1,16 @@
 import { RESET_HEADERS } from "../goals/reset-time.ts";
+import { providerError } from "../goals/trouble.ts";
 import type { ProviderError } from "./port.ts";
-import { type Raw, record, text } from "./raw.ts";
+import { list, type Raw, record, text } from "./raw.ts";
 import { readError } from "./read.ts";
 
 /** What a provider says of an error is short. A quoted request is not, and nothing is looked for in it. */
 const LONGEST_BODY = 4_096;
+/** Of a longer one not even the codes are looked for. */
+const LONGEST_PARSED = 65_536;
+/** Codes, delays and moments; one that is longer is none. */
+const LONGEST_VALUE = 64;
+const MOST_DETAILS = 8;
 const LONGEST_HEADER = 100;
 
 /**
@@ -25,7 +31,7 @@ export function readProviderError(value: unknown, final = false): ProviderError 
   return {
     ...error,
     ...(headers === undefined ? {} : { headers }),
-    ...(body === undefined ? {} : { body: body.slice(0, LONGEST_BODY) }),
+    ...(body === undefined ? {} : { body: shortened(body) }),
     ...(typeof data.isRetryable === "boolean" ? { isRetryable: data.isRetryable } : {}),
     ...(final ? { final } : {}),
   };
@@ -44,4 +50,35 @@ function readHeaders(value: unknown): Readonly<Record<string, string>> | undefin
 function readBody(data: Raw): string | undefined {
   const message = text(data.message);
   return text(data.responseBody) ?? (message?.startsWith("{") === true ? message : undefined);
+}
+
+/** Cut off it would be no JSON any more: of a long body that is JSON what tells the cause, and the moment, is kept. */
+function shortened(body: string): string {
+  if (body.length <= LONGEST_BODY) return body;
+  const error = body.length <= LONGEST_PARSED ? providerError(body) : {};
+  if (Object.keys(error).length === 0) return body.slice(0, LONGEST_BODY);
+  const details = list(error.details)
+    .map((detail) => pick(record(detail), ["reason", "retryDelay"]))
+    .filter((detail) => Object.keys(detail).length > 0);
+  const quoted = Object.entries(record(record(error.metadata).headers)).map(
+    ([name, value]) => [name.toLowerCase(), value] as const,
+  );
+  const headers = pick(Object.fromEntries(quoted), [...RESET_HEADERS]);
+  return JSON.stringify({
+    error: {
+      ...pick(error, ["code", "type", "status", "resets_at", "resets_in_seconds"]),
+      details: details.slice(0, MOST_DETAILS),
+      metadata: { headers },
+    },
+  });
+}
+
+function pick(from: Raw, keys: readonly string[]): Raw {
+  return Object.fromEntries(
+    keys.flatMap((key) => {
+      const value = from[key];
+      const isShort = typeof value === "number" || (typeof value === "string" && value.length <= LONGEST_VALUE);
+      return isShort ? [[key, value]] : [];
+    }),
+  );
 }

@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import { callsText, countingCalls, evidenceProblems } from "../goals/evidence.ts";
 import type { Evidence, Goal } from "../goals/goal.ts";
 import { goalState } from "../goals/words.ts";
+import type { CheckResult } from "../host/completion-check.ts";
 import { list, type Raw, record, text } from "../host/raw.ts";
 import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
@@ -12,8 +13,16 @@ const claim = z.object({
   tool_call_ids: z.optional(z.array(z.string())),
 });
 
+/** A completion check that is under way. */
+interface Running {
+  readonly objective: string;
+  readonly abort: AbortSignal | undefined;
+  readonly result: Promise<CheckResult>;
+}
+
 /** Codex's `update_goal`: the model may complete or block. Pause, resume and limits belong to the user. */
 export function updateGoal(deps: ToolDependencies): Tool {
+  const running = new Map<string, Running>();
   return {
     description:
       'Report on the goal. status "complete" needs evidence: what is true now and how it was checked. ' +
@@ -32,7 +41,7 @@ export function updateGoal(deps: ToolDependencies): Tool {
       if (goal === undefined) return "There is no goal in this session. Nothing was changed.";
       switch (args.status) {
         case "complete":
-          return complete(deps, rootID, goal, args, context);
+          return complete(deps, rootID, goal, args, () => checked(deps, goal, context, running));
         case "blocked":
           return blocked(deps, rootID, goal, args);
         default:
@@ -47,25 +56,58 @@ async function complete(
   rootID: string,
   goal: Goal,
   args: Raw,
-  call: ToolCall,
+  check: () => Promise<CheckResult | undefined>,
 ): Promise<string> {
   if (goal.status === "complete") return "The goal is complete already.";
   const evidence = readEvidence(args.evidence);
   const missing = whatIsMissing(deps, rootID, goal, evidence) ?? (await whatIsWrong(deps, rootID, goal, evidence));
   if (missing !== undefined) return missing;
-  const check = await deps.check?.(call.abort);
-  if (check?.kind === "failed") {
-    const output = check.output === "" ? " It has printed nothing." : `\n<output>\n${check.output}\n</output>`;
-    return `Not complete yet: the user's completion check ${check.how}.${output}`;
-  }
+  const result = await check();
   // The user may have changed or cleared it while the check ran, and a task may have been launched.
   const now = deps.keeper.goal(rootID);
-  if (now?.id !== goal.id || now.objective !== goal.objective)
-    return `Not complete: the goal was changed meanwhile. Read it with get_goal.`;
+  const happened = whatHappened(goal, now);
+  if (now === undefined || happened !== undefined) return `Not complete: ${happened}.`;
+  if (now.status === "complete") return "The goal is complete already.";
+  if (result?.kind === "failed") {
+    const output = result.output === "" ? " It has printed nothing." : `\n<output>\n${result.output}\n</output>`;
+    return `Not complete yet: the user's completion check ${result.how}.${output}`;
+  }
   const opened = whatIsMissing(deps, rootID, now, evidence);
   if (opened !== undefined) return opened;
   deps.keeper.dispatch({ type: "goal", rootID, event: { type: "complete", evidence } });
   return "The goal is complete. Tell the user in a few lines what was done.";
+}
+
+/** Calls that a model makes side by side are answered by one run of the check. */
+function checked(
+  { check }: ToolDependencies,
+  { id, objective }: Goal,
+  { abort }: ToolCall,
+  running: Map<string, Running>,
+): Promise<CheckResult | undefined> {
+  if (check === undefined) return Promise.resolve(undefined);
+  const other = running.get(id);
+  if (other?.objective === objective && other.abort?.aborted !== true) return other.result;
+  const mine: Running = {
+    objective,
+    abort,
+    result: check(abort).finally(() => running.get(id) === mine && running.delete(id)),
+  };
+  running.set(id, mine);
+  return mine.result;
+}
+
+/**
+ * What the user has done to a goal meanwhile that forbids to complete it. A limit that is reached does not: its wrap-up
+ * may complete it, too.
+ */
+function whatHappened(before: Goal, now: Goal | undefined): string | undefined {
+  if (now === undefined) return "the goal was cleared meanwhile";
+  if (now.id !== before.id) return "another goal was set meanwhile. Read it with get_goal";
+  if (now.objective !== before.objective) return "its objective was changed meanwhile. Read it with get_goal";
+  if (now.status === before.status || (now.status !== "paused" && now.status !== "blocked")) return undefined;
+  if (now.status === "paused" && now.by === "user") return "the user has paused the goal meanwhile";
+  return `the goal is ${goalState(now)} meanwhile`;
 }
 
 function whatIsMissing(

@@ -58,6 +58,17 @@ describe("evidence", () => {
     expect(evidenceProblems(evidence, TRANSCRIPT, T0)).toEqual([`- ${id}: ${problem}`]);
   });
 
+  test("an id that is given again counts when one of its calls does", () => {
+    const problemsOf = (...transcript: TranscriptMessage[]) =>
+      evidenceProblems([{ claim: "a", tool_call_ids: ["call_1"] }], transcript, T0);
+    const [ok, failed] = [aCall("call_1"), aCall("call_1", { state: "error" })];
+    expect(problemsOf(said(T0, ok), said(T0 + 1, failed))).toEqual([]);
+    expect(problemsOf(said(T0, failed), said(T0 + 1, ok))).toEqual([]);
+    expect(problemsOf(said(T0, ok), said(T0 + 1, aCall("call_1", { tool: "get_goal" })))).toEqual([]);
+    expect(problemsOf(said(T0 - 1, ok), said(T0, failed))).toEqual(["- call_1: it failed"]);
+    expect(problemsOf(said(T0 - 2, failed), said(T0 - 1, ok))).toEqual(["- call_1: it came before the goal began"]);
+  });
+
   test("the calls are listed with their ids, the newest last, and not all of a long session", () => {
     expect(callsText([])).toBe("");
     expect(callsText(countingCalls(TRANSCRIPT, T0))).toEndWith("- call_ok bash: npm test\n- call_last bash");

@@ -63,6 +63,20 @@ describe("what can be done about an error (G7)", () => {
     expect(troubleOf(error, NOW)).toEqual({ kind: "transport", until: NOW + 90 * SECOND });
   });
 
+  test("an allowance that is listed with a failure of the provider has nothing to do with it", () => {
+    const headers = {
+      "anthropic-ratelimit-unified-reset": String((NOW + 7 * DAY) / SECOND),
+      "x-ratelimit-reset-requests": "6m0s",
+    };
+    for (const statusCode of [502, 529]) {
+      expect(troubleOf(apiError({ statusCode, headers }), NOW)).toEqual({ kind: "transport" });
+      const error = apiError({ statusCode, headers: { ...headers, "retry-after-ms": "1500" } });
+      expect(troubleOf(error, NOW)).toEqual({ kind: "transport", until: NOW + 1_500 });
+    }
+    const body = said({ type: "overloaded_error", resets_in_seconds: 86_400 });
+    expect(troubleOf(apiError({ statusCode: 529, body }), NOW)).toEqual({ kind: "transport" });
+  });
+
   test("a context overflow that is published is handled by the host, one that ended the turn is not", () => {
     const error = { name: "ContextOverflowError", message: "prompt is too long" };
     expect(kindOf(error)).toBe("handled-by-host");
@@ -124,6 +138,17 @@ describe("codes in the body", () => {
     expect(kindOf(apiError({ ...status, body: said({ type }) }))).toBe("usage-limit");
   });
 
+  test.each(["api_error", "server_error"])("%s says less than a status that refuses", (type) => {
+    const body = said({ type });
+    expect(fixOf(apiError({ statusCode: 401, body }))).toMatch(/opencode auth login/);
+    expect(fixOf(apiError({ statusCode: 402, body }))).toMatch(/billing/);
+    expect(fixOf(apiError({ statusCode: 403, body }))).toMatch(/permissions/);
+    expect(fixOf(apiError({ body: said({ type, status: 401 }) }))).toMatch(/opencode auth login/);
+    expect(kindOf(apiError({ statusCode: 400, body }))).toBe("transport");
+    const told = said({ type, details: [{ reason: "insufficient_quota" }] });
+    expect(fixOf(apiError({ statusCode: 401, body: told }))).toMatch(/billing/);
+  });
+
   test.each(["server_error", "server_is_overloaded", "overloaded_error", "api_error", "UNAVAILABLE"])(
     "%s in mid-stream, without a status, is worth another try",
     (type) => {
@@ -183,6 +208,9 @@ describe("when a usage limit ends", () => {
     ["x-ratelimit-reset", "45", 45 * SECOND],
     ["x-ratelimit-reset", String(NOW / SECOND + 60), MINUTE],
     ["x-ratelimit-reset", String(NOW + MINUTE), MINUTE],
+    ["retry-after", " 60", MINUTE],
+    ["retry-after-ms", "1500 ", 1_500],
+    ["x-ratelimit-reset-requests", " 6m0s\t", 6 * MINUTE],
     ["x-ratelimit-reset-requests", "6m0s", 6 * MINUTE],
     ["x-ratelimit-reset-requests", "1d2h", 26 * HOUR],
     ["x-ratelimit-reset-tokens", "1.5s", 1_500],
@@ -196,6 +224,7 @@ describe("when a usage limit ends", () => {
 
   test.each([
     ["Codex, a moment", { type: "usage_limit_reached", resets_at: NOW / SECOND + 5_400 }, 90 * MINUTE],
+    ["with blanks", { type: "usage_limit_reached", resets_in_seconds: " 60 " }, MINUTE],
     ["Codex, a delay", { type: "usage_limit_reached", resets_in_seconds: 5_400 }, 90 * MINUTE],
     ["Google", { status: "RESOURCE_EXHAUSTED", details: [{ "@type": "…" }, { retryDelay: "39s" }] }, 39 * SECOND],
     ["OpenRouter", { code: 429, metadata: { headers: { "X-RateLimit-Reset": String(NOW + HOUR) } } }, HOUR],

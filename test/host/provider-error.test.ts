@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { RESET_HEADERS } from "../../src/goals/reset-time.ts";
 import { troubleOf } from "../../src/goals/trouble.ts";
 import { readProviderError } from "../../src/host/provider-error.ts";
 
@@ -170,6 +171,52 @@ describe("what is kept of an error", () => {
   test("of a long body the first 4 KB are kept", () => {
     const raw = { name: "APIError", data: { message: "m", responseBody: "x".repeat(100_000) } };
     expect(readProviderError(raw)?.body).toHaveLength(4_096);
+  });
+
+  const QUOTED = "x".repeat(6_000);
+
+  test.each([
+    ["an empty account", { message: QUOTED, code: "insufficient_quota" }, "needs-user", undefined],
+    ["an account that is alone in its object", QUOTED, "needs-user", undefined],
+    ["a plan", { message: QUOTED, type: "usage_limit_reached", resets_in_seconds: 60 }, "usage-limit", NOW + 60_000],
+    [
+      "details",
+      {
+        message: QUOTED,
+        status: "RESOURCE_EXHAUSTED",
+        details: [...Array(9).fill({ "@type": "x".repeat(100) }), { retryDelay: "39s" }],
+      },
+      "usage-limit",
+      NOW + 39_000,
+    ],
+    [
+      "quoted headers",
+      { code: 429, metadata: { raw: QUOTED, headers: { "X-RateLimit-Reset": String(NOW + 5_000), cookie: QUOTED } } },
+      "usage-limit",
+      NOW + 5_000,
+    ],
+  ])("of a long body that is JSON what tells is kept: %s", (_, error, kind, until) => {
+    const responseBody = JSON.stringify(
+      typeof error === "string" ? { message: error, code: "insufficient_quota" } : { request: QUOTED, error },
+    );
+    const read = readProviderError({ name: "APIError", data: { message: "m", statusCode: 429, responseBody } });
+    expect(read && troubleOf(read, NOW)).toMatchObject(until === undefined ? { kind } : { kind, until });
+    expect(read?.body?.length).toBeLessThanOrEqual(4_096);
+    expect(read?.body).not.toContain("xxx");
+  });
+
+  test("of a body of unreasonable length nothing is parsed, and no value makes what is kept long", () => {
+    const codes = { code: "insufficient_quota", type: "t".repeat(5_000) };
+    const bodyOf = (error: object) => {
+      const data = { message: "m", responseBody: JSON.stringify({ error }) };
+      return readProviderError({ name: "APIError", data })?.body;
+    };
+    expect(bodyOf({ ...codes, message: "x".repeat(70_000) })).toHaveLength(4_096);
+    const details = Array.from({ length: 400 }, () => ({ reason: "r".repeat(60), retryDelay: "9".repeat(60) }));
+    const headers = Object.fromEntries([...RESET_HEADERS].map((name) => [name, "9".repeat(60)]));
+    const body = bodyOf({ ...codes, details, metadata: { headers } });
+    expect(body).toContain('"code":"insufficient_quota"');
+    expect(body?.length).toBeLessThanOrEqual(4_096);
   });
 
   test("a message that is an object in JSON stands in for a body, and no other message does", () => {
