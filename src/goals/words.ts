@@ -4,24 +4,37 @@ import { isLive } from "../tasks/task.ts";
 import { duration } from "../time/duration.ts";
 import { type Budget, budgetOf, shortNumber } from "./budget.ts";
 import type { Decision, StopReason, WaitReason } from "./gate.ts";
-import type { Goal } from "./goal.ts";
+import type { Goal, PausedBy } from "./goal.ts";
 import type { ReleaseReason } from "./run-hold.ts";
 
 /** Every state and reason in words for people. The only file that has them. */
 
+/** Of what a model or a provider has said, on the line that a toast or a list has for it. */
+const REASON_LENGTH = 200;
+const OBJECTIVE_LENGTH = 100;
+
 export function goalState(goal: Goal): string {
+  return stateWords(goal, (said) => excerpt(said, REASON_LENGTH));
+}
+
+function stateWords(goal: Goal, shown: (said: string) => string): string {
   switch (goal.status) {
     case "active":
       return "active";
     case "paused":
-      return goal.by === "user" ? "paused by you" : `paused: ${goal.reason}`;
+      return goal.by === "user" ? "paused by you" : `paused: ${shown(goal.reason)}${first(goal.by)}`;
     case "complete":
       return "complete";
     case "blocked":
-      return `blocked: ${goal.blocker}`;
+      return `blocked: ${shown(goal.blocker)}`;
     case "limited":
       return `limited: ${goal.limit} used up`;
   }
+}
+
+/** What must be done before it can go on. The agent is that of the last message: it pauses a goal again at once. */
+function first(by: PausedBy): string {
+  return by === "restricted-agent" ? " (switch the agent and write a message first)" : "";
 }
 
 export function waitReason(reason: WaitReason, now: number): string {
@@ -91,7 +104,7 @@ export function statusText({ goal, decision, tasks, now, command, limits }: Stat
   const since = isFirst ? "" : `, ${duration(now - goal.allowedAt)}${outOf(ms, duration)} since it was resumed`;
   return [
     `Goal: ${goal.objective}`,
-    `State: ${goalState(goal)}`,
+    `State: ${stateWords(goal, (said) => said)}`,
     `Turns: ${goal.turns}${outOf(turns, String)} continued`,
     `Tokens: ${shortNumber(used)}${outOf(tokens, shortNumber)}${apart}`,
     `Time: ${duration(now - goal.startedAt)}${isFirst ? outOf(ms, duration) : ""} since the start${since}`,
@@ -152,11 +165,36 @@ function hint(goal: Goal, decision: Decision, command: string): readonly string[
 
 /** What `/goal` shows of a goal that another OpenCode process pursues. */
 export function foreignText(goal: Goal, pid: number): string {
-  return [
-    `Goal: ${goal.objective}`,
-    `State: ${goalState(goal)}`,
-    `Now: another OpenCode process (${pid}) pursues it; write a message here to go on here`,
-  ].join("\n");
+  return foreignLines(
+    goal.objective,
+    stateWords(goal, (said) => said),
+    pid,
+  );
+}
+
+/** The same for a toast, which has a few lines. */
+export function foreignBrief(goal: Goal, pid: number): string {
+  const state = stateWords(goal, (said) => excerpt(said, OBJECTIVE_LENGTH));
+  return foreignLines(excerpt(goal.objective, OBJECTIVE_LENGTH), state, pid);
+}
+
+function foreignLines(objective: string, state: string, pid: number): string {
+  const now = `another OpenCode process (${pid}) pursues it; write a message here to go on here`;
+  return [`Goal: ${objective}`, `State: ${state}`, `Now: ${now}`].join("\n");
+}
+
+/** What `/goal why` shows of it: what was decided is known where that was done. */
+export function foreignWhyText(pid: number): string {
+  return `Another OpenCode process (${pid}) pursues the goal: say this there. Write a message here to go on here.`;
+}
+
+/** What `create_goal` answers: whether the goal that was set goes on by itself. */
+export function goalSetText(goal: Goal | undefined, decision: Decision, command: string): string {
+  if (goal !== undefined && goal.status !== "active")
+    return `The goal is set, but it is ${goalState(goal)}. You are not continued: do not begin with it. Tell the user that, and that then /${command} resume goes on.`;
+  if (decision.kind === "stop")
+    return `The goal is set. Work towards it in this turn; you are not continued after it: ${stopReason(decision.reason)}. Report with update_goal.`;
+  return "The goal is set. Work towards it; you are continued turn after turn. Report with update_goal.";
 }
 
 function waitWords(reason: WaitReason): string {
@@ -172,7 +210,7 @@ function waitWords(reason: WaitReason): string {
     case "outcome-unanswered":
       return `the agent has not answered the task "${reason.title}" yet`;
     case "ask-open":
-      return `a ${reason.kind} is open in ${reason.title === undefined ? reason.sessionID : `"${reason.title}"`}: ${reason.about}`;
+      return `a ${reason.kind} is open in ${reason.title === undefined ? "this session" : `"${reason.title}"`}: ${reason.about}`;
     case "user-message-unanswered":
       return "your message comes first";
     case "usage-limit":

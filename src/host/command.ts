@@ -1,5 +1,5 @@
 import { excerpt, frame } from "../delivery/frame.ts";
-import type { Caller, ToolDependencies } from "../tools/context.ts";
+import { askRoot, type Caller, type ToolDependencies } from "../tools/context.ts";
 import type { Loader } from "./loader.ts";
 import type { HostPort } from "./port.ts";
 import type { RunAnswer } from "./run-answer.ts";
@@ -42,6 +42,16 @@ export interface CommandAnswer {
   readonly said: string;
   /** What a toast shows where nothing else can be shown, if `said` does not fit into one. */
   readonly brief?: string;
+  /** Nothing was done of what was asked: a script must not take it for done. */
+  readonly isRefused?: boolean;
+}
+
+/** The root above a session. Its stored state is left alone: to load it takes the root away from who works there. */
+export async function rootOf(
+  sessionID: string,
+  { keeper, host }: Pick<AnswerDependencies, "keeper" | "host">,
+): Promise<string> {
+  return keeper.manager.tree.rootOf(sessionID) ?? askRoot(sessionID, host);
 }
 
 /**
@@ -52,12 +62,12 @@ export interface CommandAnswer {
  */
 export async function answer(
   sessionID: string,
-  { title, said, brief = excerpt(said, TOAST_LENGTH) }: CommandAnswer,
-  { rootID }: Caller,
+  { title, said, brief = excerpt(said, TOAST_LENGTH), isRefused = false }: CommandAnswer,
+  { rootID }: Pick<Caller, "rootID">,
   { keeper, host, ids, runAnswer }: AnswerDependencies,
 ): Promise<never> {
   if (runAnswer !== undefined) {
-    await runAnswer.give(sessionID, rootID, said);
+    await runAnswer.give(sessionID, rootID, said, isRefused);
     throw new CommandAnswered();
   }
   const statuses = await host.statuses();
@@ -71,10 +81,15 @@ export async function answer(
 /** Shows what is known of a session in which another process works: to write there is that one's business. */
 export async function answerFromElsewhere(
   sessionID: string,
-  { title, said }: CommandAnswer,
+  {
+    title,
+    said,
+    brief = said.length > TOAST_LENGTH ? excerpt(said, TOAST_LENGTH) : said,
+    isRefused = false,
+  }: CommandAnswer,
   { host, runAnswer }: Pick<AnswerDependencies, "host" | "runAnswer">,
 ): Promise<never> {
-  if (runAnswer === undefined) await host.toast({ title, message: said, variant: "info" });
-  else await runAnswer.give(sessionID, sessionID, said);
+  if (runAnswer === undefined) await host.toast({ title, message: brief, variant: "info" });
+  else await runAnswer.give(sessionID, sessionID, said, isRefused);
   throw new CommandAnswered();
 }

@@ -2,17 +2,40 @@ import { excerpt, frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
 import type { Goal } from "../goals/goal.ts";
 import { continuationText, goalText } from "../goals/prompts.ts";
-import { decisionWords, foreignText, goalState, noGoalText, whyText } from "../goals/words.ts";
+import {
+  decisionWords,
+  foreignBrief,
+  foreignText,
+  foreignWhyText,
+  goalState,
+  noGoalText,
+  whyText,
+} from "../goals/words.ts";
+import type { StoredRoot } from "../keeper/stored-root.ts";
 import { isLive } from "../tasks/task.ts";
 import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
-import { type AnswerDependencies, answer, answerFromElsewhere, TOAST_LENGTH } from "./command.ts";
+import {
+  type AnswerDependencies,
+  answer,
+  answerFromElsewhere,
+  type CommandAnswer,
+  rootOf,
+  TOAST_LENGTH,
+} from "./command.ts";
+
+const SAID_LENGTH = 60;
 
 export interface CommandDependencies extends Omit<ToolDependencies, keyof AnswerDependencies>, AnswerDependencies {
   /** With the option `max_task_block_seconds: 0`, `/goal resume` lets the present waits go once. */
   readonly hasCeiling: boolean;
+  /** Whether the model has the tools with which it ends a goal. */
+  readonly hasTools: boolean;
   /** The goals of all sessions of the directory, in words. */
   readonly goals: (sessionID: string) => Promise<string>;
 }
+
+const NO_TOOLS =
+  'Nothing was started: the agent ends a goal with its tools, and the option "tools" leaves them out. Add "goal" to it.';
 
 /**
  * Acts on `/goal …`.
@@ -21,15 +44,24 @@ export interface CommandDependencies extends Omit<ToolDependencies, keyof Answer
  * @throws CommandAnswered when the command has been answered and no turn may start
  */
 export async function executeGoalCommand(sessionID: string, args: string, deps: CommandDependencies): Promise<string> {
-  const command = parseGoalCommand(args, deps.command);
-  if (command.type === "show") await showForeign(sessionID, deps);
+  const command = parseGoalCommand(args, deps.command, deps.runAnswer !== undefined);
+  const rootID = await rootOf(sessionID, deps);
+  const foreign = await foreignHere(command, rootID, deps);
+  const look = (found: Omit<CommandAnswer, "title">) =>
+    foreign === undefined
+      ? answer(sessionID, { title: "goal", ...found }, { rootID }, deps)
+      : answerFromElsewhere(sessionID, { title: "goal", ...found }, deps);
+  if (command.type === "unclear") return look({ said: unclear(command, deps.command), isRefused: true });
+  if (command.type === "set" && rootID !== sessionID)
+    return look({ said: `Goals belong to the main session. Say /${deps.command} there.`, isRefused: true });
+  if (command.type === "set" && !deps.hasTools) return look({ said: NO_TOOLS, isRefused: true });
+  if (command.type === "list") return look({ said: await deps.goals(rootID) });
+  if (foreign !== undefined && (command.type === "show" || command.type === "why"))
+    return look(foreignAnswer(command.type, foreign, deps.command));
   const caller = await resolveCaller(sessionID, deps);
-  const say = (said: string) => answer(sessionID, { title: "goal", said }, caller, deps);
-  if (command.type === "unclear") return say(unclear(command, deps.command));
-  if (command.type === "list") return say(await deps.goals(caller.rootID));
+  const say = (said: string, isRefused = false) => answer(sessionID, { title: "goal", said, isRefused }, caller, deps);
   if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
   if (command.type !== "set") return say(act(command, caller, deps));
-  if (caller.isChild) return say(`Goals belong to the main session. Say /${deps.command} there.`);
   const replaced = deps.keeper.goal(caller.rootID);
   if (replaced !== undefined && replaced.status !== "complete") {
     const message = `This goal is replaced: ${excerpt(replaced.objective, TOAST_LENGTH)}`;
@@ -45,12 +77,28 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   return frame("goal", id, goalText(command.objective));
 }
 
-/** Looking at a goal does not take it away from the process that pursues it. Its session may be busy there. */
-async function showForeign(sessionID: string, deps: CommandDependencies): Promise<void> {
-  const stored = await deps.loader.foreignRoot(sessionID);
-  if (stored?.goal === undefined) return;
-  const said = foreignText(stored.goal, stored.owner.pid);
-  await answerFromElsewhere(sessionID, { title: "goal", said }, deps);
+/**
+ * Looking at a goal does not take it away from the process that pursues it, and what is not understood neither. Every
+ * other word is about to move it here, where the user is.
+ */
+async function foreignHere(
+  { type }: GoalCommand,
+  rootID: string,
+  { loader }: CommandDependencies,
+): Promise<StoredRoot | undefined> {
+  return type === "pause" || type === "resume" || type === "edit" || type === "clear"
+    ? undefined
+    : loader.foreignRoot(rootID);
+}
+
+function foreignAnswer(
+  type: "show" | "why",
+  { goal, owner }: StoredRoot,
+  command: string,
+): Omit<CommandAnswer, "title"> {
+  if (goal === undefined) return { said: noGoalText(command) };
+  if (type === "why") return { said: foreignWhyText(owner.pid) };
+  return { said: foreignText(goal, owner.pid), brief: foreignBrief(goal, owner.pid) };
 }
 
 function unclear({ said, problem }: Extract<GoalCommand, { type: "unclear" }>, command: string): string {
@@ -59,7 +107,7 @@ function unclear({ said, problem }: Extract<GoalCommand, { type: "unclear" }>, c
     .join(", ");
   if (problem !== undefined)
     return `Nothing was changed: ${problem}. Say /${command} <objective> [--turns 10] [--tokens 100k] [--minutes 30].`;
-  return `"${said}" is no objective, and nothing was changed. Say ${words}, or /${command} <what must be true in the end>.`;
+  return `"${excerpt(said, SAID_LENGTH)}" is no objective, and nothing was changed. Say ${words}, or /${command} <what must be true in the end>.`;
 }
 
 function act(
@@ -70,6 +118,7 @@ function act(
   const { keeper } = deps;
   const goal = keeper.goal(rootID);
   if (goal === undefined) return noGoalText(deps.command);
+  const goesOn = `/${deps.command} resume goes on.`;
   switch (command.type) {
     case "show":
       return statusOf(rootID, deps);
@@ -85,7 +134,9 @@ function act(
         rootID,
         event: { type: "pause", by: "user", reason: `you said /${deps.command} pause` },
       });
-      return `Goal paused. /${deps.command} resume goes on.`;
+      // It has no turn left but the one to wrap up, and its limit is what it has stopped at.
+      if (goal.status === "limited") return `The goal does not wrap up: it stays ${goalState(goal)}. ${goesOn}`;
+      return `Goal paused. ${goesOn}`;
     case "resume":
       return resume(rootID, deps, isAsleep(rootID, deps));
     case "clear":
@@ -98,16 +149,17 @@ function act(
 function resumeInRun(
   caller: Caller,
   deps: CommandDependencies,
-  say: (said: string) => Promise<never>,
+  say: (said: string, isRefused: boolean) => Promise<never>,
 ): string | Promise<never> {
   const { rootID } = caller;
   const wasAsleep = isAsleep(rootID, deps);
   // First of all: nothing of ours may overtake what this returns.
   deps.keeper.dispatch({ type: "user-speaks", rootID });
-  if (deps.keeper.goal(rootID) === undefined) return say(noGoalText(deps.command));
+  if (deps.keeper.goal(rootID) === undefined) return say(noGoalText(deps.command), true);
   const said = resume(rootID, deps, wasAsleep);
   const goal = deps.keeper.goal(rootID);
-  if (goal?.status !== "active") return say(said);
+  // What is complete is as it should be: a script that goes on with it has nothing to do.
+  if (goal?.status !== "active") return say(said, goal?.status !== "complete");
   return frame("goal", deps.ids.message(""), continuationText(goal));
 }
 
@@ -137,5 +189,7 @@ function resume(rootID: string, deps: CommandDependencies, wasAsleep: boolean): 
           .filter(isLive)
           .map((task) => task.id);
   keeper.dispatch({ type: "goal", rootID, event: { type: "resume", liveTaskIDs } });
+  const after = keeper.goal(rootID);
+  if (after?.status === "paused") return `Not resumed: the goal is ${goalState(after)}.`;
   return `Goal resumed: it ${decisionWords(keeper.decision(rootID), now())}.`;
 }

@@ -25,7 +25,7 @@ import { TasksCommandRunner } from "./tasks-command.ts";
 /** OpenCode waits for it before `opencode run` exits. */
 const STORED_WITHIN_MS = 2_000;
 
-export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling"> {
+export interface HookDependencies extends Omit<CommandDependencies, "hasCeiling" | "hasTools"> {
   readonly options: Options;
   /** What was wrong with the options, for the log; and all of it in short, for the user. */
   readonly problems: readonly string[];
@@ -170,7 +170,12 @@ function ownCommands(deps: HookDependencies): readonly OwnCommand[] {
     name,
     description: `Pursue a goal until it is met: /${name} <objective> | status | why | list | edit | pause | resume | clear`,
     hint: '; set the option "command"',
-    run: (sessionID, args) => executeGoalCommand(sessionID, args, { ...deps, hasCeiling: max_task_block_seconds > 0 }),
+    run: (sessionID, args) =>
+      executeGoalCommand(sessionID, args, {
+        ...deps,
+        hasCeiling: max_task_block_seconds > 0,
+        hasTools: families.includes("goal"),
+      }),
   };
   if (!families.includes("background")) return [goal];
   const runner = new TasksCommandRunner(deps);

@@ -72,7 +72,9 @@ export class Loader {
     )
       return;
     const stored = this.read(session);
-    if (stored !== undefined && !isEmpty(stored) && !this.isOurs(stored)) this.restore(stored, this.deps.resumeOnStart);
+    // In an archived session nothing goes on by itself.
+    const awake = this.deps.resumeOnStart && !session.archived;
+    if (stored !== undefined && !isEmpty(stored) && !this.isOurs(stored)) this.restore(stored, awake);
   }
 
   /** Nothing is kept of a root here, and all that was written is there: it is as if it had never been looked at. */

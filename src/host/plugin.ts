@@ -8,7 +8,7 @@ import { type CheckResult, runCompletionCheck } from "./completion-check.ts";
 import { createHooks } from "./hooks.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { claim } from "./registry.ts";
-import { RunAnswer } from "./run-answer.ts";
+import { RunAnswer, written } from "./run-answer.ts";
 import { type RunMode, runMode } from "./run-mode.ts";
 import { RunProgress } from "./run-progress.ts";
 import { METADATA_KEY } from "./store.ts";
@@ -80,7 +80,8 @@ const TERMINAL = {
 
 function runAnswer(mode: RunMode, { keeper, tasks }: Assembly, clock: Clock): RunAnswer {
   return new RunAnswer({
-    ...TERMINAL,
+    stdout: (text) => written(process.stdout, text),
+    stderr: (text) => written(process.stderr, text),
     mode,
     clock,
     stored: (rootID) => keeper.stored(rootID),

@@ -4,7 +4,7 @@ import { isEnded, isLive, type Task } from "../tasks/task.ts";
 import { resolveCaller } from "../tools/context.ts";
 import { cancelledText, elsewhereText, endedAlready, noSuchTask, taskBoard, unclearText } from "../tools/task-board.ts";
 import { parseTasksCommand, TASKS_COMMAND, type TasksCommand } from "../tools/tasks-command.ts";
-import { type AnswerDependencies, answer, answerFromElsewhere } from "./command.ts";
+import { type AnswerDependencies, answer, answerFromElsewhere, rootOf } from "./command.ts";
 
 export interface TasksCommandDependencies extends AnswerDependencies {
   readonly tasks: TaskManager;
@@ -17,6 +17,7 @@ const REASON = "the user cancelled it";
 interface Said {
   readonly said: string;
   readonly brief?: string;
+  readonly isRefused?: boolean;
 }
 
 /** Acts on `/tasks …`: a person sees the background tasks and ends them, without the agent. */
@@ -30,28 +31,37 @@ export class TasksCommandRunner {
   async execute(sessionID: string, args: string): Promise<never> {
     const { deps } = this;
     const command = parseTasksCommand(args);
-    const stored = await deps.loader.foreignRoot(sessionID);
-    if (stored !== undefined && stored.tasks.length > 0) {
-      const board = taskBoard(stored.tasks.map(storedView), deps.now());
-      const said = elsewhereText(board, stored.owner.pid);
-      return answerFromElsewhere(sessionID, { title: TASKS_COMMAND, said }, deps);
-    }
+    const rootID = await rootOf(sessionID, deps);
+    const foreign = await deps.loader.foreignRoot(rootID);
+    if (foreign !== undefined)
+      return answerFromElsewhere(sessionID, { title: TASKS_COMMAND, ...this.elsewhere(command, foreign) }, deps);
+    if (command.type === "unclear")
+      return answer(sessionID, { title: TASKS_COMMAND, ...notUnderstood(command.said) }, { rootID }, deps);
     const caller = await resolveCaller(sessionID, deps);
     const said = await this.act(command, caller.rootID);
     return answer(sessionID, { title: TASKS_COMMAND, ...said }, caller, deps);
   }
 
-  private async act(command: TasksCommand, rootID: string): Promise<Said> {
+  private async act(command: Exclude<TasksCommand, { type: "unclear" }>, rootID: string): Promise<Said> {
     switch (command.type) {
       case "show":
         return this.show(rootID);
       case "cancel":
-        return { said: await this.cancel(command.which, rootID) };
+        return this.cancel(command.which, rootID);
       case "cancel-all":
         return { said: await this.cancelAll(rootID) };
-      case "unclear":
-        return { said: unclearText(command.said) };
     }
+  }
+
+  /** Where another process works nothing is taken away from it, neither by a look nor by what is cancelled there. */
+  private elsewhere(command: TasksCommand, { tasks, owner }: StoredRoot): Said {
+    if (command.type === "unclear") return notUnderstood(command.said);
+    const board = taskBoard(tasks.map(storedView), this.deps.now());
+    if (tasks.length > 0) return { said: elsewhereText(board, owner.pid), isRefused: command.type !== "show" };
+    if (command.type === "show") return { said: board.said };
+    return command.type === "cancel-all"
+      ? { said: cancelledText([]) }
+      : { said: noSuchTask(command.which), isRefused: true };
   }
 
   private show(rootID: string): Said {
@@ -60,14 +70,14 @@ export class TasksCommandRunner {
     return said;
   }
 
-  private async cancel(which: number | string, rootID: string): Promise<string> {
+  private async cancel(which: number | string, rootID: string): Promise<Said> {
     const { tasks } = this.deps;
     const task = tasks.get(typeof which === "number" ? (this.numbered(rootID)[which - 1] ?? "") : which);
-    if (task === undefined || task.rootID !== rootID) return noSuchTask(which);
-    if (isEnded(task)) return endedAlready(task);
+    if (task === undefined || task.rootID !== rootID) return { said: noSuchTask(which), isRefused: true };
+    if (isEnded(task)) return { said: endedAlready(task) };
     const live = this.live(rootID);
     await tasks.cancel(task.id, REASON);
-    return cancelledText(this.endedOf(live));
+    return { said: cancelledText(this.endedOf(live)) };
   }
 
   private async cancelAll(rootID: string): Promise<string> {
@@ -90,6 +100,10 @@ export class TasksCommandRunner {
   private endedOf(before: readonly Task[]): readonly Task[] {
     return before.filter(({ id }) => this.deps.tasks.get(id)?.status === "cancelled");
   }
+}
+
+function notUnderstood(said: string): Said {
+  return { said: unclearText(said), isRefused: true };
 }
 
 /** A stub holds neither signs of life nor places: they are known where the task runs. */

@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import { goalState } from "../goals/words.ts";
+import { goalSetText, goalState } from "../goals/words.ts";
 import { record, text } from "../host/raw.ts";
 import { resolveCaller, type ToolDependencies } from "./context.ts";
 import { described, type Tool } from "./define.ts";
@@ -31,7 +31,7 @@ export function createGoal(deps: ToolDependencies): Tool {
       }
       const id = deps.ids.message("");
       deps.keeper.dispatch({ type: "goal", rootID, event: { type: "set", id, objective } });
-      return "The goal is set. Work towards it; you are continued turn after turn. Report with update_goal.";
+      return goalSetText(deps.keeper.goal(rootID), deps.keeper.decision(rootID), deps.command);
     },
   };
 }

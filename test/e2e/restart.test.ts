@@ -392,7 +392,7 @@ async function playResumedTask(): Promise<Play> {
     ],
     children: { early: "early result", late: ["late result", { hang: true }] },
   });
-  await play.goal("resume tasks");
+  await play.goal("resume the tasks that are left");
   await untilTask(play, "late", ({ run }) => run.number === 2 && run.promptID !== undefined);
   await untilTask(play, "early", ({ run }) => run.number === 2);
   return play;

@@ -117,7 +117,7 @@ describe.concurrent("metadata that others write", () => {
       await play.say("hello");
       await stage.server.waitForIdle(play.id);
       expect(await stage.server.metadata(play.id)).toEqual({ goalkeeper: value, neighbour: "kept" });
-      await play.goal("start anew");
+      await play.goal("start anew, from nothing");
       await play.untilGoal("complete");
       expect(await stage.server.metadata(play.id)).toMatchObject({
         [setAsideKey(METADATA_KEY)]: value,

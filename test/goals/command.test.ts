@@ -24,6 +24,121 @@ describe("/goal", () => {
     },
   );
 
+  test.each([
+    "resume now",
+    "pause please",
+    "clear all",
+    "stop it",
+    "'stop'",
+    '"clear all"',
+    "--help",
+    "/goal /goal resume now",
+    "stop --turns 5",
+  ])("%p is a word with something around it: taken for an objective it would replace the goal", (said) => {
+    expect(parseGoalCommand(said, "goal").type).toBe("unclear");
+  });
+
+  test.each([
+    "clear the cache directory and make the tests pass",
+    "resume uploads after a network error",
+    "- fix this and that",
+    "run the tests with --coverage",
+    "print the first lines with head -n 5",
+    "do it —and do it well",
+  ])("%p is an objective", (objective) => {
+    expect(parseGoalCommand(objective, "goal")).toEqual({ type: "set", objective, budget: {} });
+  });
+
+  test.each([
+    ["resume --turns 50", "resume"],
+    ["pause --minutes 10", "pause"],
+    ["status --tokens 1k", "status"],
+    ["--turns 5 clear", "clear"],
+  ])("%p changes nothing: a word takes no limits", (said, word) => {
+    const problem = `"${word}" takes no limits, an objective does`;
+    expect(parseGoalCommand(said, "goal")).toEqual({ type: "unclear", said, problem });
+  });
+
+  test("words are found in single quotes, and in those of phones", () => {
+    for (const said of ["'resume'", "\u201cresume\u201d", "\u2018resume\u2019"])
+      expect(parseGoalCommand(said, "goal")).toEqual({ type: "resume" });
+  });
+
+  test.each([
+    "fix it --TURNS 5",
+    "fix it \u2014turns 5",
+    "fix it \u2013turns=5",
+    "fix it --turns\t5",
+    "fix it --turns\n5",
+    "fix it --turns = 5",
+    "fix it --turns: 5",
+    'fix it --turns "5"',
+    "--turns\n5 fix it",
+    "'fix it' --turns 5",
+  ])("%p has a limit, however it is written", (said) => {
+    expect(parseGoalCommand(said, "goal")).toEqual({ type: "set", objective: "fix it", budget: { turns: 5 } });
+  });
+
+  test.each([
+    ["fix it --turns 5 --token 5k", "--token is no limit; --tokens was expected, or the objective in quotes"],
+    ["fix it --turn 5", "--turn is no limit; --turns was expected, or the objective in quotes"],
+    ["fix it -turns 5", "-turns is no limit; --turns was expected, or the objective in quotes"],
+    ["--max-turns=5 fix it", "--max-turns is no limit; --turns was expected, or the objective in quotes"],
+    ["fix it --turn", "--turn is no limit; --turns was expected, or the objective in quotes"],
+    [
+      "--budget 5 fix it",
+      "--budget is no limit; --turns, --tokens or --minutes was expected, or the objective in quotes",
+    ],
+    ["fix it --turns 5 --turns 6", "--turns is said twice"],
+    ["fix it --turns --tokens 5k", "--turns has no value; a whole number, 1 or more was expected"],
+  ])("%p changes nothing, whatever good limits stand beside it", (said, problem) => {
+    expect(parseGoalCommand(said, "goal")).toEqual({ type: "unclear", said, problem });
+  });
+
+  test.each(["turns", "tokens", "minutes"])("--%s is no number that cannot be stored", (name) => {
+    const said = `fix it --${name} ${"9".repeat(400)}`;
+    const problem = `--${name} is "${"9".repeat(39)}…"; a smaller number was expected`;
+    expect(parseGoalCommand(said, "goal")).toEqual({ type: "unclear", said, problem });
+  });
+
+  test("an objective in quotes is taken literally, whatever stands in it", () => {
+    const read = (said: string) => parseGoalCommand(said, "goal");
+    for (const objective of ["document --turns 5", "print -v and --token 5k", "- say it"]) {
+      expect(read(`"${objective}"`)).toEqual({ type: "set", objective, budget: {} });
+      expect(read(`"${objective}" --turns 5`)).toEqual({ type: "set", objective, budget: { turns: 5 } });
+      expect(read(`\u201c${objective}\u201d --turns 5`)).toEqual({ type: "set", objective, budget: { turns: 5 } });
+    }
+    const objective = 'accept "say --turns 5"';
+    expect(read(objective)).toEqual({ type: "set", objective, budget: {} });
+    expect(read('fix 5" pipes --turns 5')).toEqual({ type: "set", objective: 'fix 5" pipes', budget: { turns: 5 } });
+  });
+
+  test("the quotes that `opencode run` puts around what has spaces are not the user's", () => {
+    const read = (said: string) => parseGoalCommand(said, "goal", true);
+    const objective = "fix it --turns 5";
+    expect(read(`"${objective}"`)).toEqual({ type: "set", objective: "fix it", budget: { turns: 5 } });
+    expect(read(`"\\"${objective}\\""`)).toEqual({ type: "set", objective, budget: {} });
+    expect(read('"resume --turns 5"').type).toBe("unclear");
+  });
+
+  test.each([
+    ".".repeat(200_000),
+    `stop${".".repeat(200_000)}`,
+    `fix it --turns ${"=".repeat(50_000)}`,
+    `fix it --turns ${"= ".repeat(50_000)}`,
+    `fix it --turns ${"9".repeat(200_000)}`,
+    "/goal ".repeat(40_000),
+    "--turns 5 ".repeat(20_000),
+    `"${"\\".repeat(200_000)}"`,
+    `${"a ".repeat(100_000)}--turns 5`,
+  ])(
+    "what is pasted is read in no time (%#)",
+    (said) => {
+      expect(() => parseGoalCommand(said, "goal")).not.toThrow();
+    },
+    1_000,
+  );
+
   test("limits stand before or behind the objective, in any order", () => {
     const read = (said: string) => parseGoalCommand(said, "goal");
     const budget = { turns: 5, tokens: 100_000, ms: 30 * 60_000 };
@@ -52,7 +167,28 @@ describe("/goal", () => {
   test("edit takes another objective, word for word", () => {
     const objective = "fix it --turns 5, and\nmore";
     expect(parseGoalCommand(`edit ${objective}`, "goal")).toEqual({ type: "edit", objective });
+    expect(parseGoalCommand(`EDIT "${objective}"`, "goal")).toEqual({ type: "edit", objective });
+    expect(parseGoalCommand('edit "fix it --turns 5"', "goal")).toEqual({
+      type: "edit",
+      objective: "fix it --turns 5",
+    });
+    expect(parseGoalCommand("edit 'fix it'", "goal")).toEqual({ type: "edit", objective: "fix it" });
     expect(parseGoalCommand("editing must work", "goal")).toMatchObject({ type: "set" });
+  });
+
+  test.each([
+    "edit --turns 50",
+    "edit fix it --turns 5",
+    "edit --turns 5 fix it",
+    "--turns 5 edit fix it",
+    "edit fix it --turns x",
+    '"edit --turns 50"',
+    "edit fix it --token 5",
+  ])("%p changes nothing: edit takes no limits", (said) => {
+    expect(parseGoalCommand(said, "goal")).toMatchObject({
+      type: "unclear",
+      problem: expect.stringMatching(/^edit takes an objective alone/),
+    });
   });
 
   test("quotes of the user's own stay", () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { StopReason, WaitReason } from "../../src/goals/gate.ts";
 import {
   decisionWords,
+  goalSetText,
   goalState,
   noGoalText,
   releaseReason,
@@ -38,7 +39,7 @@ const WAITS: readonly [WaitReason, string][] = [
   ],
   [
     { why: "ask-open", sessionID: "ses_2", kind: "permission", about: "bash: rm", endedBy: "user" },
-    "a permission is open in ses_2: bash: rm (until you act)",
+    "a permission is open in this session: bash: rm (until you act)",
   ],
   [
     { why: "ask-open", sessionID: "ses_2", kind: "question", about: "Colour", title: "paint it", endedBy: "user" },
@@ -102,7 +103,35 @@ test("every state of a goal has words, and a pause says why", () => {
   ]);
 });
 
+test("a state fits into a toast, and one that needs another agent says so", () => {
+  const blocked = aGoal({}, { status: "blocked", blocker: "x".repeat(5_000), at: T0 });
+  expect(goalState(blocked).length).toBeLessThan(250);
+  const reason = 'the agent "plan" does not pursue goals';
+  expect(goalState(aGoal({}, { status: "paused", by: "restricted-agent", reason, at: T0 }))).toBe(
+    `paused: ${reason} (switch the agent and write a message first)`,
+  );
+});
+
+describe("what a model is told of the goal that it has set", () => {
+  const goOn = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
+  const off = { kind: "stop", reason: { why: "auto-continue-off" } } as const;
+  const paused = { kind: "stop", reason: { why: "restricted-agent", agent: "plan" } } as const;
+
+  test.each([
+    ["that it is continued", aGoal(), goOn, /^The goal is set\. Work towards it; you are continued turn after turn\./],
+    ["that it is not, with auto_continue off", aGoal(), off, /you are not continued after it: auto_continue is off\./],
+    ["that it is paused already", aGoalThatIs("paused"), paused, /^The goal is set, but it is paused/],
+  ] as const)("%s", (_what, goal, decision, said) => {
+    expect(goalSetText(goal, decision, "goal")).toMatch(said);
+  });
+});
+
 describe("the status", () => {
+  test("shows a blocker as long as it is", () => {
+    const goal = aGoal({}, { status: "blocked", blocker: "x".repeat(5_000), at: T0 });
+    expect(statusText({ ...view, goal })).toContain("x".repeat(5_000));
+  });
+
   const decision = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
   const view: StatusView = {
     goal: aGoal(),

@@ -14,6 +14,10 @@ const SECOND = 1_000;
 class Script {
   /** What was printed, and where it was asked. */
   readonly given: { readonly sessionID: string; readonly rootID: string; readonly said: string }[] = [];
+  /** The last exit code. */
+  code: number | undefined;
+  /** Roots whose stored state was brought here. */
+  readonly ensured: string[] = [];
   foreign: StoredRoot | undefined;
 
   static async open(options: Partial<Options> = {}, inRun = true): Promise<Script> {
@@ -33,9 +37,15 @@ class Script {
     const { desk, given } = this;
     const { host, keeper, clock } = desk;
     const runAnswer = {
-      give: async (sessionID: string, rootID: string, said: string) => void given.push({ sessionID, rootID, said }),
+      give: async (sessionID: string, rootID: string, said: string, isRefused = false) => {
+        this.code = isRefused ? 1 : 0;
+        given.push({ sessionID, rootID, said });
+      },
     };
-    const loader = { ensure: async () => undefined, foreignRoot: async () => this.foreign };
+    const loader = {
+      ensure: async (rootID: string) => void this.ensured.push(rootID),
+      foreignRoot: async () => this.foreign,
+    };
     const text = executeGoalCommand(sessionID, args, {
       keeper,
       host,
@@ -46,6 +56,7 @@ class Script {
       limits: { turns: 25, tokens: 0, ms: 0 },
       goals: async () => "",
       hasCeiling: this.options.max_task_block_seconds !== 0,
+      hasTools: this.options.tools?.length !== 0,
       runAnswer: this.inRun ? runAnswer : undefined,
     }).catch((error: unknown) => error);
     await desk.pass();
@@ -172,15 +183,116 @@ describe("in opencode run, any other command", () => {
     expect(shown).toEqual([]);
   });
 
-  test("shows a goal that another process pursues, and takes nothing away from it", async () => {
-    const owner = { host: "h", pid: 42, processStartedAt: 7, instance: "other" };
-    const self = script.desk.root;
-    script.foreign = { version: 1, self, owner, claim: 1, revision: 1, goal: aGoal(), tasks: [] };
-    expect(await script.says("status")).toBeUndefined();
-    expect(script.given).toEqual([
-      { sessionID: self, rootID: self, said: expect.stringContaining("another OpenCode process (42) pursues it") },
-    ]);
-    expect(script.goal).toBeUndefined();
+  test.each([
+    ["", 0],
+    ["why", 0],
+    ["list", 0],
+    ["pause", 0],
+    ["edit fix that", 0],
+    ["clear", 0],
+    ["stop", 1],
+    ["fix it --turns x", 1],
+    ["resume --turns 5", 1],
+  ] as const)("exits with a code that says whether it was done: %p %i", async (args, code) => {
+    script.finds();
+    await script.says(args);
+    expect(script.code).toBe(code);
+  });
+
+  test.each([
+    ["there is none", undefined, 1],
+    ["it is complete, as it should be", aGoalThatIs("complete"), 0],
+  ] as const)("resume without a goal that could go on: %s", async (_what, goal, code) => {
+    if (goal !== undefined) script.finds(goal);
+    await script.says("resume");
+    expect(script.code).toBe(code);
+  });
+
+  test("takes off the quotes that OpenCode has put around it all", async () => {
+    await script.says('"fix it --turns 5"');
+    expect(script.goal).toMatchObject({ objective: "fix it", budget: { turns: 5 } });
+  });
+});
+
+describe("what another process pursues", () => {
+  const owner = { host: "h", pid: 42, processStartedAt: 7, instance: "other" };
+
+  async function foreign(inRun: boolean, goal: StoredRoot["goal"] = aGoal()): Promise<void> {
+    script = await Script.open({}, inRun);
+    script.foreign = { version: 1, self: script.desk.root, owner, claim: 1, revision: 1, goal, tasks: [] };
+  }
+
+  test.each([
+    ["status", "another OpenCode process (42) pursues it", 0],
+    ["why", "Another OpenCode process (42) pursues the goal: say this there.", 0],
+    ["list", "", 0],
+    ["stop", '"stop" is no objective', 1],
+    ["fix it --turns x", '--turns is "x"', 1],
+  ] as const)("is not taken away from it by %p", async (args, said, code) => {
+    await foreign(true);
+    expect(await script.says(args)).toBeUndefined();
+    const { root } = script.desk;
+    expect(script.given).toEqual([{ sessionID: root, rootID: root, said: expect.stringContaining(said) }]);
+    expect([script.code, script.goal, script.ensured]).toEqual([code, undefined, []]);
+  });
+
+  test("is not moved by a look from a session below it", async () => {
+    await foreign(true);
+    const child = script.desk.host.addChild(script.desk.root);
+    for (const args of ["why", "stop", "a goal of my own"]) await script.says(args, child);
+    expect([script.given.length, script.ensured]).toEqual([3, []]);
+  });
+
+  test("without a goal stays there, too", async () => {
+    await foreign(true);
+    const { goal: _, ...none } = script.foreign as StoredRoot;
+    script.foreign = none;
+    await script.says("status");
+    expect(script.given[0]?.said).toBe("No goal in this session. Start one with /goal <objective>.");
+    expect(script.ensured).toEqual([]);
+  });
+
+  test("moves here by a word that is about to change it", async () => {
+    await foreign(true);
+    await script.says("pause");
+    expect(script.ensured).toEqual([script.desk.root]);
+  });
+
+  test("is shown in a toast of a few lines, whatever is written in it", async () => {
+    const blocked = aGoal({ objective: "x".repeat(5_000) }, { status: "blocked", blocker: "y".repeat(5_000), at: 0 });
+    await foreign(false, blocked);
+    await script.says("status");
+    const toast = script.desk.host.toasts.at(-1)?.message ?? "";
+    expect(toast).toContain("another OpenCode process (42) pursues it");
+    expect(toast.length).toBeLessThanOrEqual(350);
+  });
+});
+
+test("a goal that wraps up stays limited when it is paused, and the answer says so", async () => {
+  script.finds(aGoal({}, { status: "limited", limit: "25 turns", wrapUp: "owed", at: 0 }));
+  await script.says("pause");
+  expect(script.given[0]?.said).toBe(
+    "The goal does not wrap up: it stays limited: 25 turns used up. /goal resume goes on.",
+  );
+  expect(script.goal).toMatchObject({ status: "limited", wrapUp: "sent" });
+});
+
+describe("in an agent that pursues no goals", () => {
+  test("resume says that the agent comes first, and in opencode run that nothing was done", async () => {
+    const { keeper, root } = script.desk;
+    script.finds(aGoalThatIs("paused"));
+    const event = {
+      type: "user-message",
+      sessionID: root,
+      messageID: "msg_z",
+      voice: { ...VOICE, agent: "plan" },
+    } as const;
+    keeper.dispatch({ type: "host", event });
+    expect(await script.says("resume")).toBeUndefined();
+    expect(script.given[0]?.said).toMatch(
+      /^Not resumed: the goal is paused: the agent "plan" does not pursue goals \(switch the agent and write a message first\)\.$/,
+    );
+    expect([script.code, script.goal?.status]).toEqual([1, "paused"]);
   });
 });
 
@@ -190,4 +302,12 @@ test("anywhere else /goal resume is answered, and the goal goes on by itself", a
   expect(await script.says("resume")).toBeUndefined();
   await script.desk.pass(SECOND);
   expect([script.goal?.status, script.prompts, script.given]).toEqual(["active", 1, []]);
+});
+
+test("without the tools that end a goal none is started, and that is said", async () => {
+  const bare = await Script.open({ tools: [] });
+  expect(await bare.says("make the build pass")).toBeUndefined();
+  expect(bare.goal).toBeUndefined();
+  expect(bare.given.at(-1)?.said).toContain('the option "tools" leaves them out');
+  expect(bare.code).toBe(1);
 });

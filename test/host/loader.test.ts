@@ -70,6 +70,14 @@ describe("a root that is shown", () => {
     expect(inputs).toEqual([]);
   });
 
+  test.each([
+    ["that is archived sleeps, whatever the options say", true],
+    ["goes on at once where the options say so", false],
+  ])("with a goal %s", (_what, archived) => {
+    loader.see({ ...stored({ goal: aGoal() }), archived });
+    expect(inputs).toMatchObject([{ type: "restored", awake: !archived }]);
+  });
+
   test("is left alone when this instance has written it", () => {
     loader.see(stored({ owner: US, goal: aGoal() }));
     expect(inputs).toEqual([]);

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "bun:test";
-import { RunAnswer } from "../../src/host/run-answer.ts";
+import { RunAnswer, written } from "../../src/host/run-answer.ts";
 import type { RunMode } from "../../src/host/run-mode.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
 import { ROOT, T0 } from "../support/builders.ts";
@@ -21,8 +21,8 @@ function answer(format: RunMode["format"], stored: () => Promise<void> = () => P
       done.push(`stored ${rootID}`);
       return stored();
     },
-    stdout: (text) => done.push(`out ${text}`),
-    stderr: (text) => done.push(`err ${text}`),
+    stdout: async (text) => void done.push(`out ${text}`),
+    stderr: async (text) => void done.push(`err ${text}`),
     exit: (code) => done.push(`exit ${code}`),
   });
   return given.give("ses_child", ROOT, "Goal: fix it\nState: active");
@@ -69,4 +69,36 @@ test("books that are not stored within five seconds: the answer is given, with a
 test("so do books whose write fails", async () => {
   await answer("text", () => Promise.reject(new Error("disk full")));
   expect(done.at(-1)).toBe("exit 1");
+});
+
+test("what was refused is printed as any answer, and the exit code is 1", async () => {
+  const given = new RunAnswer({
+    mode: { format: "text" },
+    clock,
+    stored: async () => undefined,
+    stdout: async (text) => void done.push(`out ${text}`),
+    stderr: async (text) => void done.push(`err ${text}`),
+    exit: (code) => done.push(`exit ${code}`),
+  });
+  await given.give(ROOT, ROOT, "No.", true);
+  expect(done).toEqual(["out No.\n", "exit 1"]);
+});
+
+test("the process exits once the answer has left it, and not before: a pipe takes it piece by piece", async () => {
+  const held: (() => void)[] = [];
+  const stream = { write: (_text: string, taken: () => void) => held.push(taken) > 0 };
+  const given = new RunAnswer({
+    mode: { format: "text" },
+    clock,
+    stored: async () => undefined,
+    stdout: (text) => written(stream as never, text),
+    stderr: async () => undefined,
+    exit: (code) => done.push(`exit ${code}`),
+  });
+  const whole = given.give(ROOT, ROOT, "x".repeat(200_000));
+  await clock.advance(60_000);
+  expect([held.length, done]).toEqual([1, []]);
+  held[0]?.();
+  await whole;
+  expect(done).toEqual(["exit 0"]);
 });

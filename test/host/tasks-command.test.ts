@@ -4,6 +4,7 @@ import { HostIds } from "../../src/host/message-id.ts";
 import { TasksCommandRunner } from "../../src/host/tasks-command.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import type { Options } from "../../src/options.ts";
+import { aGoal } from "../support/builders.ts";
 import { Desk } from "../tools/desk.ts";
 
 /** A root that is idle, unless a test says otherwise, and a person who types. */
@@ -11,6 +12,8 @@ class Person {
   /** What was shown in a session; a toast has the rest. */
   readonly shown: string[] = [];
   foreign: StoredRoot | undefined;
+  /** Roots whose stored state was brought here. */
+  readonly ensured: string[] = [];
   private readonly runner: TasksCommandRunner;
 
   static async open(options: Partial<Options> = {}): Promise<Person> {
@@ -24,7 +27,10 @@ class Person {
       this.shown.push(text);
       return show(sessionID, text, voice);
     };
-    const loader = { ensure: async () => undefined, foreignRoot: async () => this.foreign };
+    const loader = {
+      ensure: async (rootID: string) => void this.ensured.push(rootID),
+      foreignRoot: async () => this.foreign,
+    };
     this.runner = new TasksCommandRunner({
       host,
       keeper,
@@ -160,6 +166,25 @@ describe("/tasks shows", () => {
     expect(person.shown).toEqual([]);
     expect(desk.keeper.tasks(desk.root)[0]?.status).toBe("running");
   });
+});
+
+test.each([
+  ["", "There are no background tasks in this session."],
+  ["cancel 1", "Nothing was cancelled: there is no task number 1 in the list. /tasks shows those that there are."],
+  ["cancel all", "Nothing was cancelled: nothing that the agent has launched is queued or running."],
+  ["kill them", '"kill them" was not understood, and nothing was changed. Say /tasks,'],
+])("a goal without tasks in another process stays there, whatever is said: %p", async (args, said) => {
+  const owner = { host: "h", pid: 4711, processStartedAt: 1, instance: "other" };
+  person.foreign = { version: 1, self: desk.root, owner, claim: 1, revision: 1, goal: aGoal(), tasks: [] };
+  await person.rests();
+  expect(await person.says(args)).toStartWith(said);
+  expect([person.ensured, person.shown]).toEqual([[], []]);
+});
+
+test("what is not understood brings nothing here", async () => {
+  await person.rests();
+  expect(await person.says("kill them")).toContain("was not understood");
+  expect(person.ensured).toEqual([]);
 });
 
 describe("/tasks cancel", () => {

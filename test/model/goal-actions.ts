@@ -133,6 +133,7 @@ function say(world: World, root: string, args: string): void {
     loader,
     runAnswer,
     hasCeiling,
+    hasTools: true,
     goals: async () => "",
   }).then(
     (text) => {

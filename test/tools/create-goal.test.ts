@@ -1,0 +1,45 @@
+import { expect, test } from "bun:test";
+import { HostIds } from "../../src/host/message-id.ts";
+import type { Options } from "../../src/options.ts";
+import { createGoal } from "../../src/tools/create-goal.ts";
+import { VOICE } from "../support/builders.ts";
+import { Desk } from "./desk.ts";
+
+/** What the model is told when it sets a goal in the middle of its turn, and what has become of that goal. */
+async function sets(options: Partial<Options>, agent = "build"): Promise<{ said: string; status: string | undefined }> {
+  const desk = await Desk.open(options);
+  const { keeper, host, clock, root } = desk;
+  const event = { type: "user-message", sessionID: root, messageID: "msg_z", voice: { ...VOICE, agent } } as const;
+  keeper.dispatch({ type: "host", event });
+  const tool = createGoal({
+    keeper,
+    host,
+    loader: { ensure: async () => undefined },
+    ids: new HostIds(clock),
+    now: () => clock.now(),
+    command: "goal",
+    limits: { turns: 25, tokens: 0, ms: 0 },
+  });
+  const call = { sessionID: root, messageID: "msg_call", agent };
+  const said = String(await tool.execute({ objective: "fix it" }, call));
+  return { said, status: keeper.goal(root)?.status };
+}
+
+test("a goal that goes on is continued", async () => {
+  const { said, status } = await sets({});
+  expect(said).toContain("you are continued turn after turn");
+  expect(status).toBe("active");
+});
+
+test("with auto_continue off the model is not told that it is continued", async () => {
+  const { said, status } = await sets({ auto_continue: false });
+  expect(said).toContain("you are not continued after it: auto_continue is off");
+  expect(status).toBe("active");
+});
+
+test("in an agent that pursues no goals the model is told that it is paused, and what the user has to do", async () => {
+  const { said, status } = await sets({}, "plan");
+  expect(status).toBe("paused");
+  expect(said).toContain("switch the agent and write a message first");
+  expect(said).not.toContain("you are continued");
+});
