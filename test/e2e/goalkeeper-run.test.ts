@@ -278,14 +278,14 @@ describe.concurrent("goalkeeper run on a server that listens", () => {
     const prompt = stage.script("asks", [{ toolCalls: [BASH("echo asked")] }, "Not reached."]);
     const { code, stderr } = await attached([prompt]).ended;
     expect(code).toBe(1);
-    expect(stderr).toContain("permission rejected: bash (--auto approves)");
+    expect(stderr).toContain("permission rejected: bash: echo asked (--auto approves)");
   });
 
   test("approves a permission request with --auto", async () => {
     const prompt = stage.script("asks-auto", [{ toolCalls: [BASH("echo asked")] }, "Done."]);
     const { code, stdout, stderr } = await attached(["--auto", prompt]).ended;
     expect([code, stdout]).toEqual([0, "Done.\n"]);
-    expect(stderr).toContain("permission approved: bash");
+    expect(stderr).toContain("permission approved: bash: echo asked");
   });
 
   test("goes on in a session, and prints what is new only", async () => {

@@ -155,7 +155,7 @@ describe.concurrent("without goalkeeper's plugin", () => {
     const late = watch(bare, play);
     await late.until("it is shown to one who joins late", ({ asks }) => asks.length === 1);
     const [ask] = late.states.at(-1)?.asks ?? [];
-    expect(ask).toMatchObject({ sessionID: play.id, kind: "permission", about: "bash" });
+    expect(ask).toMatchObject({ sessionID: play.id, kind: "permission", about: "bash: echo asked" });
     const path = { id: play.id, permissionID: ask?.askID ?? "" };
     await bare.server.client.postSessionIdPermissionsPermissionId({ path, body: { response: "once" } });
     for (const { outcome } of [early, late])
