@@ -72,8 +72,11 @@ export interface Root {
   readonly wait: RunWait | undefined;
 }
 
-/** How long after an abort a `dispose` may still show that it was a quit or a reload. */
-export const QUIETING_MS = 250;
+/**
+ * How long after an abort a `dispose` may still show that it was a quit or a reload. An OpenCode with several projects and
+ * many sessions was seen to need more than 250 ms.
+ */
+export const QUIETING_MS = 1_000;
 /** The second idle of a failed turn has come by then: up to 270 ms were seen. */
 export const SETTLING_MS = 500;
 /** The only ceiling on not talking over the user. */
@@ -250,9 +253,7 @@ function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message
     isNewest && error !== undefined && error.name !== ABORT_ERROR && !event.summary && heard.turn !== undefined
       ? { ...heard, turn: { ...heard.turn, error } }
       : heard;
-  const asked = heard.unanswered?.messageID ?? "";
-  // One that is only being put together has no id yet: what is answered is an earlier one.
-  const answers = asked !== "" && event.parentID >= asked && !event.summary;
+  const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
   return answers ? { ...ended, unanswered: undefined } : ended;
 }
 

@@ -33,6 +33,8 @@ export interface SessionContext {
 
 /** Up to 270 ms were seen on a quiet machine. */
 const SECOND_IDLE_WITHIN_MS = 10_000;
+/** OpenCode aborts the children of an idle root just before it. */
+const ABORTED_WITHIN_MS = 250;
 /** The two halves of one idle come closer together. */
 const IDLE_PAIR_MS = 50;
 
@@ -87,7 +89,9 @@ export class RootSession {
   /** Known before the host has stored the message, when a command puts it together. */
   userSpeaks(): void {
     this.wake();
-    this.root = { ...this.root, unanswered: { messageID: "", at: this.now } };
+    const { unanswered, lastMessageID } = this.root;
+    const isHeard = unanswered !== undefined && unanswered.messageID === lastMessageID;
+    if (!isHeard) this.root = { ...this.root, unanswered: { messageID: behind(lastMessageID), at: this.now } };
   }
 
   wake(): void {
@@ -191,7 +195,7 @@ export class RootSession {
           isNative(task) &&
           task.status === "running" &&
           task.observed.kind === "aborted" &&
-          task.observed.since >= now - QUIETING_MS,
+          task.observed.since >= now - ABORTED_WITHIN_MS,
       );
     const hasLaunched = this.context.tasks().some((task) => isLive(task) && task.origin === "launched");
     const isAbort = justAborted || (hasLaunched && now - since > IDLE_PAIR_MS);
@@ -215,4 +219,9 @@ export class RootSession {
     this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
     if (heardUntil <= now) this.context.askStatuses();
   }
+}
+
+/** Any id that comes after this one: an answer to an earlier message does not answer the next. */
+function behind(messageID: string): string {
+  return messageID === "" ? "" : `${messageID}~`;
 }
