@@ -114,7 +114,7 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       return idle(root, now);
     case "session-error":
       return event.error.name === ABORT_ERROR
-        ? interrupted(root, now)
+        ? quieting(root, now)
         : { ...root, turn: { ...(root.turn ?? NO_TURN), error: event.error } };
     case "user-message": {
       if (event.messageID < root.lastMessageID) return root;
@@ -255,11 +255,6 @@ function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message
       : heard;
   const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
   return answers ? { ...ended, unanswered: undefined } : ended;
-}
-
-/** With a message unanswered and no turn at work nothing can be interrupted: a reload has ended a turn from before it. */
-function interrupted(root: Root, now: number): Root {
-  return root.activity.kind === "idle" && root.unanswered !== undefined ? root : quieting(root, now);
 }
 
 function quieting(root: Root, now: number): Root {

@@ -296,14 +296,6 @@ describe("asks", () => {
   });
 });
 
-test("the abort of a turn that a reload has ended, heard behind the next message, is not the user's (D10)", () => {
-  const unanswered = { messageID: "msg_5", at: T0 };
-  const spoken = aRoot({ activity: { kind: "idle", since: T0 }, unanswered });
-  expect(next(spoken, error(ABORTED))).toBe(spoken);
-  for (const root of [busyRoot({ unanswered }), aRoot({ activity: { kind: "idle", since: T0 } })])
-    expect(next(root, error(ABORTED)).presence.kind).toBe("quieting");
-});
-
 test("the earliest of what a root waits for is its deadline", () => {
   const busy = busyRoot({
     activity: { kind: "busy", askAt: T0 + 2 * SECOND },
