@@ -72,11 +72,8 @@ export interface Root {
   readonly wait: RunWait | undefined;
 }
 
-/**
- * How long after an abort a `dispose` may still show that it was a quit or a reload. An OpenCode with several projects and
- * many sessions was seen to need more than 250 ms.
- */
-export const QUIETING_MS = 1_000;
+/** How long after an abort a `dispose` may still show that it was a quit or a reload. */
+export const QUIETING_MS = 250;
 /** The second idle of a failed turn has come by then: up to 270 ms were seen. */
 export const SETTLING_MS = 500;
 /** The only ceiling on not talking over the user. */

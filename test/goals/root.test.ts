@@ -96,12 +96,12 @@ describe("activity", () => {
 });
 
 describe("the user's abort", () => {
-  const quieting: Presence = { kind: "quieting", until: T0 + 2 * SECOND };
+  const quieting: Presence = { kind: "quieting", until: T0 + SECOND + 250 };
 
-  test("makes the root quiet at once; for a second it may still have been a quit or a reload", () => {
+  test("makes the root quiet at once; for 250 ms it may still have been a quit or a reload", () => {
     const root = next(busyRoot(), error(ABORTED));
     expect(root.presence).toEqual(quieting);
-    expect(rootDeadline({ ...root, activity: { kind: "idle", since: T0 } })).toBe(T0 + 2 * SECOND);
+    expect(rootDeadline({ ...root, activity: { kind: "idle", since: T0 } })).toBe(T0 + SECOND + 250);
   });
 
   test("before the provider has begun to answer, it shows only in the assistant message", () => {

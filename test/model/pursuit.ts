@@ -37,7 +37,7 @@ interface Pursued extends Bounds {
 const FAILED = "turns in a row have failed";
 const FREE: Bounds = { stop: undefined, notBefore: 0, failures: 0 };
 const ABORTED = "MessageAbortedError";
-const QUIETING_MS = 1_000;
+const QUIETING_MS = 250;
 const SETTLING_MS = 500;
 const FIRST_QUOTA_WAIT_MS = 60_000;
 const FIRST_BACK_OFF_MS = 1_000;
