@@ -5,7 +5,9 @@
  * @example closest("max_concurent_tasks", ["max_concurrent_tasks"], 2) // ["max_concurrent_tasks"]
  */
 export function closest(word: string, names: readonly string[], slips: number): readonly string[] {
-  return names
+  // Every other letter is a slip: what is pasted may be long, and is not compared.
+  const alike = names.filter((name) => Math.abs(name.length - word.length) <= slips);
+  return alike
     .map((name) => ({ name, distance: distance(word.toLowerCase(), name.toLowerCase()) }))
     .filter((found) => found.distance <= slips)
     .sort((one, other) => one.distance - other.distance)

@@ -1,10 +1,7 @@
 import { closest } from "../closest.ts";
 import { excerpt } from "../delivery/frame.ts";
 import type { Budget } from "./budget.ts";
-import { unquote } from "./quotes.ts";
-
-/** `--turns 5` and the like, as people type and paste them. A word that is longer than this is none of them. */
-const LONGEST_WORD = 30;
+import { QUOTED_LENGTH, quote, unquote } from "./quotes.ts";
 
 interface Token {
   readonly text: string;
@@ -13,7 +10,7 @@ interface Token {
   readonly isInQuotes: boolean;
 }
 
-/** What was said, without its limits. */
+/** What was said, taken apart. */
 export interface Taken {
   /** What is left when the flags are taken off. */
   readonly rest: string;
@@ -29,7 +26,7 @@ interface Found {
   readonly length: number;
 }
 
-/** Flags stand before or behind the objective: in the midst of it, or in quotes, they are part of it. */
+/** `--turns 5` and the like, as people type and paste them. In the midst of an objective, or in quotes, they are part of it. */
 export function takeFlags(text: string): Taken {
   const tokens = tokensOf(text);
   const budget: Partial<Budget> = {};
@@ -61,10 +58,10 @@ function problemOf({ flag, value }: Found, seen: ReadonlySet<string>): string | 
   if (seen.has(name)) return `--${name} is said twice`;
   if (value === undefined) return `--${name} has no value; ${EXPECTED[name]} was expected`;
   const read = reader(value);
-  if (read === undefined) return `--${name} is "${excerpt(value, SHOWN)}"; ${EXPECTED[name]} was expected`;
+  if (read === undefined) return `--${name} is ${quote(value)}; ${EXPECTED[name]} was expected`;
   return Object.values(read).every(Number.isSafeInteger)
     ? undefined
-    : `--${name} is "${excerpt(value, SHOWN)}"; a smaller number was expected`;
+    : `--${name} is ${quote(value)}; a smaller number was expected`;
 }
 
 /** At the beginning nothing but a flag begins with a dash. */
@@ -116,7 +113,7 @@ function flagOf(token: Token | undefined): Flag | undefined {
   const [, dashes = "", name = "", more = ""] = FLAG.exec(token.text) ?? [];
   if (name === "") return undefined;
   const value = plainValue(more);
-  const written = `${dashes}${excerpt(name, SHOWN)}`;
+  const written = `${dashes}${excerpt(name, QUOTED_LENGTH)}`;
   return {
     name: name.toLowerCase(),
     written,
@@ -172,15 +169,12 @@ const EXPECTED: Readonly<Record<string, string>> = {
   minutes: "a number above 0",
 };
 
-/** Of what somebody has said, in what is said of it. */
-export const SHOWN = 40;
-
 function isNear(name: string): boolean {
-  return name.length <= LONGEST_WORD && closest(name, FLAGS, 1).length > 0;
+  return closest(name, FLAGS, 1).length > 0;
 }
 
 function unknown(written: string, name: string): string {
-  const near = name.length > LONGEST_WORD ? [] : closest(name, FLAGS, 2);
+  const near = closest(name, FLAGS, 2);
   const begun = near.length > 0 ? near : FLAGS.filter((flag) => flag.startsWith(name) || name.includes(flag));
   const [meant] = begun;
   const flags = meant === undefined ? "--turns, --tokens or --minutes" : `--${meant}`;

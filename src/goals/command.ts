@@ -1,7 +1,6 @@
-import { excerpt } from "../delivery/frame.ts";
 import type { Budget } from "./budget.ts";
-import { SHOWN, takeFlags } from "./command-flags.ts";
-import { unquote } from "./quotes.ts";
+import { takeFlags } from "./command-flags.ts";
+import { quote, unquote } from "./quotes.ts";
 
 /** What a user says with `/goal …`. */
 export type GoalCommand =
@@ -34,8 +33,6 @@ const NEAR_MISSES: ReadonlySet<string> = new Set(
 
 /** What begins with a word of the command and is no longer than this is a slip ("resume now", "stop it"). */
 const LONGEST_SLIP = 3;
-/** A word that is longer than this is none of ours. */
-const LONGEST_WORD = 30;
 
 const EDIT_TAKES = "edit takes an objective alone, in quotes if it has flags; limits are said with a new goal";
 
@@ -65,7 +62,7 @@ export function parseGoalCommand(args: string, command: string, isQuotedByHost =
   const problem =
     taken.rest === ""
       ? "an objective is missing beside the limits"
-      : `"${excerpt(taken.rest, SHOWN)}" takes no limits, an objective does`;
+      : `${quote(taken.rest)} takes no limits, an objective does`;
   return unclear(text, problem);
 }
 
@@ -99,7 +96,7 @@ function isSpace(text: string, index: number): boolean {
 function readWords(text: string, said: string): GoalCommand {
   const edited = afterEdit(text);
   if (edited !== undefined) return readEdit(edited, said, false);
-  const known = WORDS.get(text.length > LONGEST_WORD ? text : text.toLowerCase());
+  const known = WORDS.get(text.toLowerCase());
   if (known !== undefined) return known;
   return isSlip(text) ? unclear(said) : { type: "set", objective: text, budget: {} };
 }
@@ -135,6 +132,5 @@ function isSlip(text: string): boolean {
 
 /** A word without what people put around it: dashes, quotes, marks. */
 function bare(word: string): string {
-  if (word.length > LONGEST_WORD) return "";
   return word.toLowerCase().replace(/[^\p{L}]/gu, "");
 }

@@ -1,3 +1,5 @@
+import { excerpt } from "../delivery/frame.ts";
+
 const CLOSING: Readonly<Record<string, string>> = {
   '"': '"',
   "'": "'",
@@ -5,6 +7,13 @@ const CLOSING: Readonly<Record<string, string>> = {
   "\u2018": "\u2019",
   "\u201e": "\u201c",
 };
+
+/** Of what somebody has said, in what is said of it: a toast is small. */
+export const QUOTED_LENGTH = 40;
+
+export function quote(text: string): string {
+  return `"${excerpt(text, QUOTED_LENGTH)}"`;
+}
 
 /** What stands in quotes; undefined: it does not, or with a bare quote inside they are the user's own. */
 export function unquote(text: string): string | undefined {

@@ -96,9 +96,9 @@ export function rejected(task: LiveTask, kind: "permission" | "question"): LiveT
   return { ...task, run: { ...task.run, error: { name: REJECTED_ERROR, message } } };
 }
 
-/** Its turn has ended in the middle because the user wanted that. */
-export function wasRejected({ run }: LiveTask): boolean {
-  return run.error?.name === REJECTED_ERROR;
+/** Why its turn has ended in the middle, where the user wanted that. */
+export function rejectionOf({ run }: LiveTask): TurnError | undefined {
+  return run.error?.name === REJECTED_ERROR ? run.error : undefined;
 }
 
 /** An error that came before the answer is what there will be. */

@@ -1,6 +1,6 @@
 import { duration } from "../time/duration.ts";
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
-import { cancelled, notStarted, type WaitsForTurn, wasRejected } from "./launched-task.ts";
+import { cancelled, notStarted, rejectionOf, type WaitsForTurn } from "./launched-task.ts";
 import { alive, base, settle, staleAt } from "./lifecycle.ts";
 import { keep } from "./outcome.ts";
 import {
@@ -94,8 +94,8 @@ function lookedAtIdle(task: IdleTask, look: Look, context: TransitionContext): T
       // How a turn ended is stored some tens of milliseconds after the first idle.
       const storedBy = task.observed.since + STORED_WITHIN_MS;
       if (now < storedBy) return only({ ...task, observed: { ...task.observed, lookAt: storedBy } });
-      if (task.run.error !== undefined && wasRejected(task))
-        return only(settle(task, "failed", { text, usage, error: task.run.error }, now));
+      const rejection = rejectionOf(task);
+      if (rejection !== undefined) return only(settle(task, "failed", { text, usage, error: rejection }, now));
       if (hasNotBegun(task, look)) return notStarted(task, undefined, now);
       return only(doubt(task, "idle-unfinished", now, timing));
     }
