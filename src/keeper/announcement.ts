@@ -3,6 +3,7 @@ import { counts } from "../delivery/notice.ts";
 import type { Ask } from "../goals/root.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import { isLive, isUntold, type Task } from "../tasks/task.ts";
+import type { KeeperConfig } from "./config.ts";
 import type { Effect } from "./messages.ts";
 
 /** A toast has a few short lines. */
@@ -40,6 +41,23 @@ export function askAnnouncement({ kind, about }: Ask, title: string | undefined)
   const where = title === undefined ? "" : ` in "${excerpt(title, TITLE_LENGTH)}"`;
   const message = `The goal waits for you: a ${kind} is open${where}: ${excerpt(about, ASKED_LENGTH)}`;
   return { variant: "warning", message };
+}
+
+/** What a person is shown when his interrupt reaches what we have launched. */
+export function interruptAnnouncement(
+  tasks: readonly Task[],
+  { cancelOnInterrupt, command }: Pick<KeeperConfig, "cancelOnInterrupt" | "command">,
+  isGoalPaused: boolean,
+): Announcement | undefined {
+  const launched = tasks.filter((task) => isLive(task) && task.origin === "launched").length;
+  if (launched === 0) return undefined;
+  const which = `${launched} background task${launched === 1 ? "" : "s"}`;
+  const what = cancelOnInterrupt
+    ? `${which} cancelled, too. What they have said is kept. (on_interrupt: "keep" lets them work on.)`
+    : `${which} still at work.`;
+  // One toast replaces the other: this one says what that of the goal has said.
+  const goal = isGoalPaused ? ` The goal is paused; /${command} resume goes on.` : "";
+  return { variant: "warning", message: `Interrupted: ${what}${goal}` };
 }
 
 function lastOne(all: readonly Task[]): Announcement | undefined {

@@ -7,15 +7,17 @@ import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isLive, type Task } from "../tasks/task.ts";
+import { interruptAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
 import { type GoalChange, RootGoal } from "./root-goal.ts";
 import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
 import { RootStorage, UNHURRIED_MS } from "./root-storage.ts";
+import { RootWriter } from "./root-writer.ts";
 import { RunTurn } from "./run-turn.ts";
-import { type Owner, type StoredRoot, stubs } from "./stored-root.ts";
-import { INTERRUPTED, type TaskDesk } from "./task-desk.ts";
+import type { Owner, StoredRoot } from "./stored-root.ts";
+import type { TaskDesk } from "./task-desk.ts";
 
 /** What the books of one root need from the keeper around them. */
 export interface RootContext {
@@ -23,7 +25,7 @@ export interface RootContext {
   readonly config: KeeperConfig;
   readonly owner: Owner;
   readonly manager: BackgroundTaskManager;
-  readonly desk: Pick<TaskDesk, "cancel" | "stopLaunches" | "written">;
+  readonly desk: Pick<TaskDesk, "interrupt" | "written">;
   readonly ids: { message(after: string): string; part(): string };
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
@@ -51,10 +53,7 @@ export class RootKeeper {
   private readonly messages: RootMessages;
   private readonly runTurn: RunTurn | undefined;
   private readonly storage = new RootStorage();
-  private claim = 1;
-  /** The runs of the last write that has landed, and the tasks of the one under way. */
-  private writtenRuns: ReadonlySet<string> = new Set();
-  private beingWritten: readonly Task[] = [];
+  private readonly writer: RootWriter;
   private nextDeadline = Number.POSITIVE_INFINITY;
   /** What was evaluated last; undefined when something beside it has changed since. */
   private evaluated: Evaluated | undefined;
@@ -99,6 +98,8 @@ export class RootKeeper {
       perform: context.perform,
       observe: context.observe,
     });
+    const { owner, now, nextRevision, perform } = context;
+    this.writer = new RootWriter({ rootID, owner, storage: this.storage, now, nextRevision, perform });
     const { run, gate } = context.config;
     if (run === undefined) return;
     this.runTurn = new RunTurn({
@@ -130,7 +131,7 @@ export class RootKeeper {
   }
 
   get claimed(): number {
-    return this.storage.isPresent ? this.claim : 0;
+    return this.writer.claimed;
   }
 
   /** Whether a message of ours is on its way. */
@@ -211,7 +212,7 @@ export class RootKeeper {
 
   /** Whether the present run of a task stands in the store. */
   hasWritten(task: Task): boolean {
-    return this.writtenRuns.has(runKey(task));
+    return this.writer.has(task);
   }
 
   /** A task has ended. */
@@ -237,10 +238,8 @@ export class RootKeeper {
 
   /** Takes a stored root back. Its tasks are in the manager already. */
   restore(stored: StoredRoot, awake: boolean): void {
-    this.claim = stored.claim + 1;
     this.pursuit.set(stored.goal, "restored");
-    this.storage.wasRead();
-    this.writtenRuns = new Set(stored.tasks.map(runKey));
+    this.writer.takeOver(stored);
     this.messages.restore(stored);
     if (awake) return;
     this.session.sleep();
@@ -251,13 +250,10 @@ export class RootKeeper {
   }
 
   saved(revision: number, result: Exclude<Saved, { kind: "gone" }>): void {
-    const ended = this.storage.end(revision, result, this.now);
+    const ended = this.writer.written(revision, result);
     if (ended === undefined) return;
     this.changed();
-    if (result.kind !== "failed") {
-      this.writtenRuns = new Set(this.beingWritten.map(runKey));
-      this.context.desk.written();
-    }
+    if (result.kind !== "failed") this.context.desk.written();
     switch (result.kind) {
       case "ok":
         return;
@@ -270,8 +266,7 @@ export class RootKeeper {
 
   /** The user went on in another process. What runs here is still ours to settle and to write down. */
   moved(claim: number): void {
-    // The user may be back here since.
-    if (claim < this.claim) return;
+    if (!this.writer.isOvertakenBy(claim)) return;
     this.messages.abandon();
     if (this.goal?.status === "active") {
       const message = "The goal of this session is pursued by another OpenCode process now.";
@@ -341,28 +336,11 @@ export class RootKeeper {
     return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;
   }
 
-  /** OpenCode cancels what its own Task tool made. What we launched is ours to cancel, if the user wants that. */
   private interruptTasks(): void {
-    const { manager, config } = this.context;
-    if (config.cancelOnInterrupt) this.context.desk.stopLaunches(this.id, INTERRUPTED);
-    const launched = this.tasks.filter((task) => isLive(task) && task.origin === "launched").length;
-    if (launched > 0) this.announceInterrupt(launched);
-    for (const task of this.tasks) {
-      if (!isLive(task) || task.origin === "adopted") continue;
-      if (task.origin !== "launched") manager.dispatch(task.id, { type: "interrupted" });
-      else if (config.cancelOnInterrupt) this.context.desk.cancel(task.id, INTERRUPTED);
-    }
-  }
-
-  private announceInterrupt(launched: number): void {
-    const { config, perform } = this.context;
-    const tasks = `${launched} background task${launched === 1 ? "" : "s"}`;
-    const message = config.cancelOnInterrupt
-      ? `Interrupted: ${tasks} cancelled, too. What they have said is kept. (on_interrupt: "keep" lets them work on.)`
-      : `Interrupted: ${tasks} still at work.`;
-    // One toast replaces the other: this one says what that of the goal has said.
-    const goal = this.goal?.status === "paused" ? ` The goal is paused; /${config.command} resume goes on.` : "";
-    perform({ type: "toast", rootID: this.id, variant: "warning", message: `${message}${goal}` });
+    const { config, desk, perform } = this.context;
+    const toast = interruptAnnouncement(this.tasks, config, this.goal?.status === "paused");
+    if (toast !== undefined) perform({ type: "toast", rootID: this.id, ...toast });
+    desk.interrupt(this.id, config.cancelOnInterrupt);
   }
 
   private goalChanged(goal: Goal | undefined, event: GoalChange): void {
@@ -393,21 +371,8 @@ export class RootKeeper {
     if (this.goal === undefined && !isWorth) return storage.giveUp();
     if (messages.isWaitingForStore) storage.changed(now);
     if (!storage.isDue(now)) return;
-    const revision = this.context.nextRevision();
     const reserved = messages.reservation(this.goal?.status === "active" || mayWait);
-    const stored: StoredRoot = {
-      version: 1,
-      self: this.id,
-      owner: this.context.owner,
-      claim: this.claim,
-      revision,
-      goal: this.goal,
-      reserved,
-      tasks: stubs(this.tasks),
-    };
-    storage.begin(revision, reserved?.id);
-    this.beingWritten = this.tasks;
-    this.context.perform({ type: "save", rootID: this.id, revision, stored });
+    this.writer.write({ goal: this.goal, reserved, tasks: this.tasks });
   }
 
   private earliest(decision: Decision): number {
@@ -424,11 +389,6 @@ export class RootKeeper {
   private changed(): void {
     this.evaluated = undefined;
   }
-}
-
-/** A record that was removed and made anew counts its runs from one again: the prompt tells them apart. */
-function runKey({ id, run }: Task): string {
-  return `${id} ${run.promptID ?? run.number}`;
 }
 
 /** Only these are worth a write to a session without a goal. */

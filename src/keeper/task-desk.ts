@@ -17,7 +17,7 @@ export interface TaskDeskContext {
   readonly seatsBeside?: () => readonly Seat[];
 }
 
-export const INTERRUPTED = "the user interrupted";
+const INTERRUPTED = "the user interrupted";
 const PARENT_CANCELLED = "the task that it belongs to was cancelled";
 const STOPPED = "it was cancelled while it was being created";
 /** A launch takes no longer: after that nobody asks whether it was stopped. */
@@ -57,6 +57,21 @@ export class TaskDesk {
     manager.dispatch(taskID, { type: "cancel", reason, text: manager.signs.text(taskID) });
     for (const below of manager.of(task.rootID)) {
       if (below.parentID === taskID && isLive(below)) this.cancel(below.id, PARENT_CANCELLED);
+    }
+  }
+
+  /**
+   * The user has interrupted a root. OpenCode cancels what its own Task tool made.
+   *
+   * @param cancels whether what we launched, which is ours to cancel, goes too
+   */
+  interrupt(rootID: string, cancels: boolean): void {
+    const { manager } = this.context;
+    if (cancels) this.stopLaunches(rootID, INTERRUPTED);
+    for (const task of manager.of(rootID)) {
+      if (!isLive(task) || task.origin === "adopted") continue;
+      if (task.origin !== "launched") manager.dispatch(task.id, { type: "interrupted" });
+      else if (cancels) this.cancel(task.id, INTERRUPTED);
     }
   }
 
