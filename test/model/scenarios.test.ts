@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFrame } from "../../src/delivery/frame.ts";
 import { isLive } from "../../src/tasks/task.ts";
-import { CONFIG, World, type WorldOptions } from "./world.ts";
+import { CONFIG } from "../support/keeper-config.ts";
+import { World, type WorldOptions } from "./world.ts";
 
 /** A root whose agent is in the middle of the user's turn, with a goal. */
 async function working(options: WorldOptions = {}) {

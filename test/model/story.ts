@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import type { KeeperConfig } from "../../src/keeper/config.ts";
 import type { ConcurrencyLimit } from "../../src/tasks/slots.ts";
+import { CONFIG } from "../support/keeper-config.ts";
 import { type Action, act, begin } from "./actions.ts";
 import { judgeDecision } from "./judge.ts";
 import type { MishapName } from "./provider-errors.ts";
-import { CONFIG, World } from "./world.ts";
+import { World } from "./world.ts";
 
 /** Short ceilings and windows: many of them fit into a story. */
 const CONFIG_HERE = {

@@ -12,6 +12,7 @@ import { Launcher } from "../../src/tasks/launcher.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
+import { CONFIG } from "../support/keeper-config.ts";
 import { Book } from "./book.ts";
 import { Ledger, TASK_KEY } from "./ledger.ts";
 import { ModelHost } from "./model-host.ts";
@@ -19,17 +20,6 @@ import { Pursuit } from "./pursuit.ts";
 import { RunHost } from "./run-host.ts";
 import { RunJudge } from "./run-judge.ts";
 import { Tools } from "./tools.ts";
-
-export const CONFIG: KeeperConfig = {
-  timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000, staleMs: 600_000 },
-  gate: { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] },
-  command: "goal",
-  limits: { budget: { turns: 25, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 },
-  concurrency: 5,
-  cancelOnInterrupt: true,
-  reportHoldMs: 900_000,
-  hasReadTool: true,
-};
 
 export interface WorldOptions {
   readonly config?: KeeperConfig;

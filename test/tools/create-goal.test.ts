@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { HostIds } from "../../src/host/message-id.ts";
 import type { Options } from "../../src/options.ts";
 import { createGoal } from "../../src/tools/create-goal.ts";
 import { VOICE } from "../support/builders.ts";
@@ -8,18 +7,10 @@ import { Desk } from "./desk.ts";
 /** What the model is told when it sets a goal in the middle of its turn, and what has become of that goal. */
 async function sets(options: Partial<Options>, agent = "build"): Promise<{ said: string; status: string | undefined }> {
   const desk = await Desk.open(options);
-  const { keeper, host, clock, root } = desk;
+  const { keeper, root } = desk;
   const event = { type: "user-message", sessionID: root, messageID: "msg_z", voice: { ...VOICE, agent } } as const;
   keeper.dispatch({ type: "host", event });
-  const tool = createGoal({
-    keeper,
-    host,
-    loader: { ensure: async () => undefined },
-    ids: new HostIds(clock),
-    now: () => clock.now(),
-    command: "goal",
-    limits: { turns: 25, tokens: 0, ms: 0 },
-  });
+  const tool = createGoal(desk.goalTools());
   const call = { sessionID: root, messageID: "msg_call", agent };
   const said = String(await tool.execute({ objective: "fix it" }, call));
   return { said, status: keeper.goal(root)?.status };

@@ -12,6 +12,7 @@ import { SimulatedHost } from "../../src/testing/simulated-host.ts";
 import { backgroundCancel } from "../../src/tools/background-cancel.ts";
 import { backgroundOutput } from "../../src/tools/background-output.ts";
 import { backgroundTask } from "../../src/tools/background-task.ts";
+import type { ToolDependencies } from "../../src/tools/context.ts";
 import type { ToolCall } from "../../src/tools/define.ts";
 import { T0 } from "../support/builders.ts";
 
@@ -100,6 +101,15 @@ export class Desk {
     this.keeper = keeper;
     this.tasks = tasks;
     this.root = host.createRoot();
+  }
+
+  /** What the goal tools need, for the root's goal. */
+  goalTools(): ToolDependencies {
+    const { keeper, host, clock } = this;
+    const loader = { ensure: async () => undefined };
+    const ids = new HostIds(clock);
+    const limits = { turns: 25, tokens: 0, ms: 0 };
+    return { keeper, host, loader, ids, now: () => clock.now(), command: "goal", limits };
   }
 
   /** Calls a tool as the root, or as another session. */

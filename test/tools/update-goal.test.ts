@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { CheckResult } from "../../src/host/completion-check.ts";
-import { HostIds } from "../../src/host/message-id.ts";
 import { updateGoal } from "../../src/tools/update-goal.ts";
 import { Desk } from "./desk.ts";
 
@@ -15,15 +14,9 @@ class Checked {
   readonly call: (abort?: AbortSignal) => Promise<string>;
 
   constructor(readonly desk: Desk) {
-    const { keeper, host, clock, root } = desk;
+    const { root } = desk;
     const tool = updateGoal({
-      keeper,
-      host,
-      loader: { ensure: async () => undefined },
-      ids: new HostIds(clock),
-      now: () => clock.now(),
-      command: "goal",
-      limits: { turns: 0, tokens: 0, ms: 0 },
+      ...desk.goalTools(),
       check: () => new Promise((resolve) => this.ends.push(resolve)),
     });
     this.call = (abort) => {

@@ -9,20 +9,10 @@ import { NO_USAGE } from "../../src/tasks/outcome.ts";
 import { readTrace } from "../../src/trace/read.ts";
 import { createRecorder, type Recorder } from "../../src/trace/recorder.ts";
 import type { TraceRecord } from "../../src/trace/schema.ts";
+import { CONFIG } from "../support/keeper-config.ts";
 import { ManualClock, ROOT } from "./fixtures.ts";
 
 export const VOICE: Voice = { agent: "build", model: { providerID: "p", modelID: "m" } };
-
-export const CONFIG: KeeperConfig = {
-  timing: { graceMs: 5_000, cleanupDelayMs: 600_000, ceilingMs: 900_000, staleMs: 600_000 },
-  gate: { autoContinue: true, maxTaskBlockMs: 900_000, restrictedAgents: ["plan"] },
-  command: "goal",
-  limits: { budget: { turns: 25, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 },
-  concurrency: 5,
-  cancelOnInterrupt: true,
-  reportHoldMs: 900_000,
-  hasReadTool: true,
-};
 
 export interface LifeOptions {
   readonly directory: string;
