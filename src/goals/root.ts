@@ -42,7 +42,7 @@ export type Presence =
   /** Of `opencode run`: the user has written, and only `/goal resume` wakes the goal. */
   | { readonly kind: "goal-asleep"; readonly since: number };
 
-/** `report`: a message about ended tasks, OpenCode's or ours. */
+/** `report`: a message of ours about ended tasks. */
 export type TurnBy = "continuation" | "wrapup" | "user" | "report";
 
 /** The turn that runs, or the one that has just ended. */
@@ -57,6 +57,8 @@ export interface Turn {
 /** A root session as the gate sees it. The goal is kept beside it. */
 export interface Root {
   readonly id: string;
+  /** When these books were opened: what was before is not known. Epoch ms. */
+  readonly openedAt: number;
   readonly activity: Activity;
   readonly presence: Presence;
   readonly voice: Voice | undefined;
@@ -74,6 +76,11 @@ export interface Root {
 
 /** How long after an abort a `dispose` may still show that it was a quit or a reload. */
 export const QUIETING_MS = 250;
+/**
+ * OpenCode may publish the abort of a turn that a reload has ended to the instance after it, behind whatever has loaded
+ * that one: up to 700 ms later on a quiet machine.
+ */
+const LATE_ABORT_WITHIN_MS = 3_000;
 /** The second idle of a failed turn has come by then: up to 270 ms were seen. */
 export const SETTLING_MS = 500;
 /** The only ceiling on not talking over the user. */
@@ -84,6 +91,7 @@ export const GOAL_TOOLS: ReadonlySet<string> = new Set(["get_goal", "create_goal
 export function newRoot(id: string, now: number): Root {
   return {
     id,
+    openedAt: now,
     activity: { kind: "idle", since: now },
     presence: { kind: "awake" },
     voice: undefined,
@@ -125,9 +133,9 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       return answer(root, event, now);
     case "tool": {
       // A command that the user runs himself is no turn, and the call of an earlier turn may be published again.
-      const isOfTurn = root.turn !== undefined && event.messageID > root.lastMessageID;
-      if (!isOfTurn || event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
-      return { ...root, turn: { ...(root.turn ?? NO_TURN), progressed: true } };
+      if (root.turn === undefined || event.messageID < root.lastMessageID) return root;
+      if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
+      return { ...root, turn: { ...root.turn, progressed: true } };
     }
     case "turn-held":
       return { ...root, activity: { kind: "held", since: now, readID: event.readID } };
@@ -236,12 +244,12 @@ function idle(root: Root, now: number): Root {
   const abortedRetry = root.activity.kind === "retrying" && root.turn?.error === undefined;
   const failed = root.turn?.error !== undefined;
   const activity: Activity = failed ? { kind: "settling", until: now + SETTLING_MS } : { kind: "idle", since: now };
-  const rested: Root = { ...root, activity };
-  return abortedRetry ? quieting(rested, now) : rested;
+  return { ...(abortedRetry ? quieting(root, now) : root), activity };
 }
 
 /** An abort before the provider has begun to answer shows only in the assistant message, just before the idle. */
 function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Root {
+  if (isReloaded(event)) return root.presence.kind === "quieting" ? notInterrupted(root) : root;
   const isNewest = event.parentID >= root.lastMessageID;
   const heard = isNewest && event.error?.name === ABORT_ERROR ? quieting(root, now) : root;
   const { error } = event;
@@ -257,7 +265,22 @@ function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message
 function quieting(root: Root, now: number): Root {
   // Whatever sleeps: a turn that is aborted is not held.
   if (root.presence.kind !== "awake") return { ...release(root, now), turn: undefined };
-  return { ...root, presence: { kind: "quieting", until: now + QUIETING_MS }, turn: undefined };
+  return { ...quieten(root, now), turn: undefined };
+}
+
+/** An abort was heard: whether it was the user's shows later. A turn at work is one of this instance. */
+export function quieten(root: Root, now: number): Root {
+  const lateUntil = root.activity.kind === "idle" ? root.openedAt + LATE_ABORT_WITHIN_MS : 0;
+  return { ...root, presence: { kind: "quieting", until: Math.max(now + QUIETING_MS, lateUntil) } };
+}
+
+/** An abort that is no interrupt of the user's: a reload has ended a turn that was at work before it. */
+export function isReloaded(event: HostEvent): boolean {
+  return event.type === "assistant-message" && event.fromBefore === true && event.error?.name === ABORT_ERROR;
+}
+
+function notInterrupted(root: Root): Root {
+  return { ...root, presence: { kind: "awake" }, turn: root.unanswered === undefined ? undefined : NO_TURN };
 }
 
 const NO_TURN: Turn = { by: "user", progressed: false, error: undefined };

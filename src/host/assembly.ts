@@ -121,6 +121,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     isDisposed: () => keeper.isDisposed,
   });
   const translator = new EventTranslator({
+    loadedAt: clock.now(),
     dropped: settings.dropped,
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
     event: (event) => {

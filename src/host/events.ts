@@ -9,6 +9,8 @@ import { readTold } from "./told.ts";
 const MOST_SESSIONS = 1_000;
 
 export interface EventSink {
+  /** When this instance was loaded; epoch ms. What OpenCode had begun before it ended with the instance before. */
+  readonly loadedAt: number;
   /** Something that can change a task or a goal. */
   readonly event: (event: HostEvent) => void;
   /** A sign of life and nothing more. */
@@ -85,8 +87,14 @@ export class EventTranslator {
       summary: info.summary === true,
       completedAt: moment(record(info.time).completed),
       error: readProviderError(info.error, true),
+      ...(this.isFromBefore(info) ? { fromBefore: true } : {}),
       usage: moment(record(info.time).completed) === undefined ? undefined : readUsage(info),
     });
+  }
+
+  private isFromBefore(info: Raw): boolean {
+    const createdAt = moment(record(info.time).created);
+    return createdAt !== undefined && createdAt < this.sink.loadedAt;
   }
 
   private part(part: Raw): void {

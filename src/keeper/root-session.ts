@@ -1,8 +1,9 @@
 import type { GoalEvent } from "../goals/goal.ts";
 import {
   closeAsks,
+  isReloaded,
   newRoot,
-  QUIETING_MS,
+  quieten,
   type Root,
   receiveAsk,
   receiveInRoot,
@@ -41,7 +42,7 @@ const IDLE_PAIR_MS = 50;
 /** The session of one root as the host shows it: what it does, whether anything may prompt it, and whose turn it is. */
 export class RootSession {
   private root: Root;
-  /** A failed turn has had the first of its two idles; 0 when nothing is expected. */
+  /** A failed turn has had the first of its two idles, or a reload has ended one; 0 when nothing is expected. */
   private idleExpectedUntil = 0;
 
   constructor(
@@ -63,7 +64,10 @@ export class RootSession {
     this.root = receiveInRoot(this.root, event, this.now);
     this.receiveInRun(before, event);
     // A user who goes on writing has neither quit nor reloaded: the abort was his.
-    if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
+    const { presence } = this.root;
+    if (event.type === "user-text" && before.presence.kind === "quieting" && presence.kind === "awake")
+      this.interrupted();
+    if (isReloaded(event)) this.idleExpectedUntil = this.now + SECOND_IDLE_WITHIN_MS;
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
     const isSettling = this.root.activity.kind === "settling";
@@ -200,7 +204,7 @@ export class RootSession {
     const hasLaunched = this.context.tasks().some((task) => isLive(task) && task.origin === "launched");
     const isAbort = justAborted || (hasLaunched && now - since > IDLE_PAIR_MS);
     if (!isAbort || this.root.presence.kind !== "awake") return;
-    this.root = { ...this.root, presence: { kind: "quieting", until: now + QUIETING_MS } };
+    this.root = quieten(this.root, now);
   }
 
   /** A busy or retrying that is never taken back must not hold a goal: after a silence the host is asked. */

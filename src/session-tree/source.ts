@@ -151,6 +151,8 @@ export class OpencodeSource implements TreeSource {
 /** Turns what OpenCode says into what a tree is told. */
 export function treeTranslator(onEvent: (event: TreeEvent) => void): EventTranslator {
   return new EventTranslator({
+    // A tree is no instance of OpenCode's: it takes what it is told.
+    loadedAt: 0,
     event(event) {
       if (isTreeEvent(event)) onEvent(event);
     },

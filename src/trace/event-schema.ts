@@ -73,6 +73,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     summary: z.boolean(),
     completedAt: z.optional(z.number()),
     error: z.optional(providerError),
+    fromBefore: z.optional(z.literal(true)),
     usage: z.optional(usage),
   }),
   z.object({

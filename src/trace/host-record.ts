@@ -56,7 +56,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
     case "assistant-text":
       return { type: event.type, sessionID: event.sessionID, text: text(event.text) };
     case "assistant-message": {
-      const { type, sessionID, messageID, parentID, summary, completedAt, error, usage } = event;
+      const { type, sessionID, messageID, parentID, summary, completedAt, error, fromBefore, usage } = event;
       return {
         type,
         sessionID,
@@ -65,6 +65,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
         summary,
         completedAt,
         error: error === undefined ? undefined : tracedProviderError(error, at, text),
+        fromBefore,
         usage: usage === undefined ? undefined : { tokens: usage.tokens, cost: usage.cost },
       };
     }

@@ -34,9 +34,10 @@ export function toHostEvent(traced: TracedHostEvent): HostEvent {
     case "assistant-text":
       return { ...traced, text: filler(traced.text) };
     case "assistant-message": {
-      const { type, sessionID, messageID, parentID, summary, completedAt, error, usage } = traced;
+      const { error, fromBefore, ...message } = traced;
       const failed = error === undefined ? undefined : toProviderError(error);
-      return { type, sessionID, messageID, parentID, summary, completedAt, error: failed, usage };
+      const { completedAt, usage } = message;
+      return { ...message, completedAt, usage, error: failed, ...(fromBefore === undefined ? {} : { fromBefore }) };
     }
     case "tool": {
       const { type, sessionID, messageID, callID, tool, state, output, child } = traced;

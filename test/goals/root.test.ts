@@ -49,7 +49,7 @@ function next(root: Root, event: HostEvent, now = T0 + SECOND): Root {
 
 describe("activity", () => {
   test("a new root is idle, awake and owes nobody an answer", () => {
-    expect(newRoot(ROOT, T0)).toEqual(aRoot({ voice: undefined, lastMessageID: "", lastSpokenID: "" }));
+    expect(newRoot(ROOT, T0)).toEqual(aRoot({ openedAt: T0, voice: undefined, lastMessageID: "", lastSpokenID: "" }));
   });
 
   test("busy holds, and the host is asked after 30 seconds without any event", () => {
@@ -143,6 +143,43 @@ describe("the user's abort", () => {
   test("the late end of an aborted answer does not quiet the user's next turn", () => {
     const root = busyRoot({ lastMessageID: "msg_5" });
     expect(next(root, answer("msg_1", { error: ABORTED })).presence).toEqual({ kind: "awake" });
+  });
+});
+
+describe("the abort of a turn that a reload has ended", () => {
+  const ofBefore = answer("msg_1", { error: ABORTED, completedAt: T0, fromBefore: true });
+  const justOpened = (more: Partial<Root> = {}) => aRoot({ openedAt: T0, ...more });
+  const waiting: Presence = { kind: "quieting", until: T0 + 3 * SECOND };
+
+  test("interrupts nothing where its answer is the first to show it", () => {
+    expect(next(justOpened({ lastMessageID: "" }), ofBefore).presence).toEqual({ kind: "awake" });
+  });
+
+  test("may be late: while nothing is known to work, 3 s after the books were opened show whose it is", () => {
+    const root = next(justOpened(), error(ABORTED));
+    expect(root.presence).toEqual(waiting);
+    expect(next(root, ofBefore)).toMatchObject({ presence: { kind: "awake" }, turn: undefined });
+    const spoken = next(next(justOpened(), userText()), error(ABORTED));
+    expect(next(spoken, ofBefore)).toMatchObject({ presence: { kind: "awake" }, turn: { by: "user" } });
+  });
+
+  test("is not waited for where a turn works: that one is of this instance", () => {
+    const quieting: Presence = { kind: "quieting", until: T0 + SECOND + 250 };
+    expect(next({ ...busyRoot(), openedAt: T0 }, error(ABORTED)).presence).toEqual(quieting);
+    expect(next({ ...retryingRoot(), openedAt: T0 }, IDLE).presence).toEqual(quieting);
+  });
+
+  test("wakes nobody", () => {
+    for (const presence of [
+      { kind: "quiet", since: T0 },
+      { kind: "asleep", since: T0 },
+    ] satisfies Presence[])
+      expect(next(justOpened({ presence }), ofBefore).presence).toEqual(presence);
+  });
+
+  test("a turn that merely ended before the reload changes nothing of that", () => {
+    const root = next(justOpened(), error(ABORTED));
+    expect(next(root, answer("msg_1", { completedAt: T0, fromBefore: true })).presence).toEqual(waiting);
   });
 });
 

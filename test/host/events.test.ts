@@ -3,6 +3,8 @@ import fc from "fast-check";
 import { EventTranslator } from "../../src/host/events.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 
+const LOADED_AT = 1_000;
+
 function translate(...events: { type: string; properties?: unknown }[]): {
   events: HostEvent[];
   signs: string[];
@@ -10,6 +12,7 @@ function translate(...events: { type: string; properties?: unknown }[]): {
 } {
   const seen = { events: [] as HostEvent[], signs: [] as string[], dropped: [] as string[] };
   const translator = new EventTranslator({
+    loadedAt: LOADED_AT,
     event: (event) => seen.events.push(event),
     sign: (sessionID) => seen.signs.push(sessionID),
     dropped: (why, type) => seen.dropped.push(`${why} ${type}`),
@@ -93,6 +96,17 @@ describe("events of OpenCode", () => {
     expect(said).toMatchObject({ type: "user-text", text: "hi", synthetic: false, ignored: false });
     const [, written] = translate(user, part({ messageID: "msg_3", time: { start: 1, end: 2 } })).events;
     expect(written).toEqual({ type: "assistant-text", sessionID: "ses_1", text: "hi" });
+  });
+
+  test("an answer that was begun before this instance was loaded says so", () => {
+    const info = { id: "msg_3", sessionID: "ses_1", role: "assistant", parentID: "msg_2" };
+    const begun = (created: number) => ({
+      type: "message.updated",
+      properties: { info: { ...info, time: { created } } },
+    });
+    const [before, since] = translate(begun(LOADED_AT - 1), begun(LOADED_AT)).events;
+    expect(before).toHaveProperty("fromBefore", true);
+    expect(since).not.toHaveProperty("fromBefore");
   });
 
   test("a text that still streams is not kept", () => {

@@ -76,6 +76,7 @@ export function aRoot(more: Partial<Root> = {}): Root {
     presence: { kind: "awake" },
     voice: VOICE,
     asks: [],
+    openedAt: T0 - 3_600_000,
     unanswered: undefined,
     turn: undefined,
     lastMessageID: "msg_1",
