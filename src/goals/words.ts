@@ -12,6 +12,9 @@ import type { ReleaseReason } from "./run-hold.ts";
 /** Of what a model or a provider has said, on the line that a toast or a list has for it. */
 const REASON_LENGTH = 200;
 const OBJECTIVE_LENGTH = 100;
+/** Of a line of a toast, and how many of them there are for a list. */
+const BRIEF_LENGTH = 120;
+const MOST_BRIEF = 3;
 
 export function goalState(goal: Goal): string {
   return stateWords(goal, (said) => excerpt(said, REASON_LENGTH));
@@ -94,25 +97,59 @@ export interface StatusView {
 }
 
 /** What `/goal` shows. */
-export function statusText({ goal, decision, tasks, now, command, limits }: StatusView): string {
+export function statusText(view: StatusView): string {
+  const { goal, decision, tasks, command } = view;
   const live = tasks.filter(isLive);
-  const { turns, tokens, ms } = budgetOf(goal, limits);
-  const { own, tasks: inTasks } = goal.tokens;
-  const used = own + inTasks;
-  const apart = inTasks === 0 ? "" : ` (${shortNumber(own)} here, ${shortNumber(inTasks)} in tasks)`;
-  const isFirst = goal.allowedAt <= goal.startedAt;
-  const since = isFirst ? "" : `, ${duration(now - goal.allowedAt)}${outOf(ms, duration)} since it was resumed`;
   return [
     `Goal: ${goal.objective}`,
     `State: ${stateWords(goal, (said) => said)}`,
-    `Turns: ${goal.turns}${outOf(turns, String)} continued`,
-    `Tokens: ${shortNumber(used)}${outOf(tokens, shortNumber)}${apart}`,
-    `Time: ${duration(now - goal.startedAt)}${isFirst ? outOf(ms, duration) : ""} since the start${since}`,
-    ...(decision.kind === "stop" && goal.status !== "active" ? [] : [`Now: ${decisionWords(decision, now)}`]),
+    turnsLine(view),
+    tokensLine(view),
+    timeLine(view),
+    ...nowLine(view),
     ...(live.length > 0 ? [`Tasks: ${live.map((task) => `${task.title} (${task.status})`).join(", ")}`] : []),
     ...(goal.status === "complete" ? goal.evidence.map(({ claim }) => `Evidence: ${claim}`) : []),
     ...hint(goal, decision, command),
   ].join("\n");
+}
+
+/** The same for a toast, which has a few lines: what it does comes first, and what it is about is cut. */
+export function statusBrief(view: StatusView): string {
+  const { goal, decision, command } = view;
+  return [
+    `State: ${stateWords(goal, (said) => excerpt(said, BRIEF_LENGTH))}`,
+    ...nowLine(view).map((line) => excerpt(line, BRIEF_LENGTH)),
+    turnsLine(view),
+    tokensLine(view),
+    ...hint(goal, decision, command),
+    `Goal: ${excerpt(goal.objective, OBJECTIVE_LENGTH)}`,
+  ].join("\n");
+}
+
+function turnsLine({ goal, limits }: StatusView): string {
+  return `Turns: ${goal.turns}${outOf(budgetOf(goal, limits).turns, String)} continued`;
+}
+
+function tokensLine({ goal, limits }: StatusView): string {
+  const { own, tasks } = goal.tokens;
+  const apart = tasks === 0 ? "" : ` (${shortNumber(own)} here, ${shortNumber(tasks)} in tasks)`;
+  return `Tokens: ${shortNumber(own + tasks)}${outOf(budgetOf(goal, limits).tokens, shortNumber)}${apart}`;
+}
+
+/** The clock of a goal that has stopped stands still. */
+function timeLine({ goal, limits, now }: StatusView): string {
+  const { ms } = budgetOf(goal, limits);
+  const isFirst = goal.allowedAt <= goal.startedAt;
+  const end = goal.status === "active" ? now : goal.at;
+  const resumed = isFirst ? "" : `, ${duration(end - goal.allowedAt)}${outOf(ms, duration)} since it was resumed`;
+  const stopped = goal.status === "active" ? "" : `; it stopped ${duration(now - end)} ago`;
+  return `Time: ${duration(end - goal.startedAt)}${isFirst ? outOf(ms, duration) : ""} since the start${resumed}${stopped}`;
+}
+
+/** That a goal which has stopped does not go on, its state says already. */
+function nowLine({ goal, decision, now }: StatusView): readonly string[] {
+  if (decision.kind === "stop" && goal.status !== "active") return [];
+  return [`Now: ${decisionWords(decision, now)}`];
 }
 
 function outOf(limit: number, shown: (limit: number) => string): string {
@@ -127,9 +164,21 @@ export interface Decided {
 
 /** What `/goal why` shows: the last decisions, the newest last. A decision holds until the next one. */
 export function whyText(log: readonly Decided[], now: number): string {
-  if (log.length === 0) return "Nothing was decided yet.";
-  const lines = log.map(({ at, decision }) => `${duration(now - at)} ago: it ${decisionWords(decision, at)}`);
-  return ["What was decided about the goal, and when:", ...lines].join("\n");
+  if (log.length === 0) return NOTHING_DECIDED;
+  return ["What was decided about the goal, and when:", ...log.map((decided) => decidedLine(decided, now))].join("\n");
+}
+
+/** The same for a toast: what was decided last, the newest first. */
+export function whyBrief(log: readonly Decided[], now: number): string {
+  if (log.length === 0) return NOTHING_DECIDED;
+  const last = log.slice(-MOST_BRIEF).reverse();
+  return last.map((decided) => excerpt(decidedLine(decided, now), BRIEF_LENGTH)).join("\n");
+}
+
+const NOTHING_DECIDED = "Nothing was decided yet.";
+
+function decidedLine({ at, decision }: Decided, now: number): string {
+  return `${duration(now - at)} ago: it ${decisionWords(decision, at)}`;
 }
 
 export interface ListedGoal {

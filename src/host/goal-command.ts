@@ -9,11 +9,14 @@ import {
   foreignWhyText,
   goalState,
   noGoalText,
+  statusBrief,
+  statusText,
+  whyBrief,
   whyText,
 } from "../goals/words.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
 import { isLive } from "../tasks/task.ts";
-import { type Caller, resolveCaller, statusOf, type ToolDependencies } from "../tools/context.ts";
+import { type Caller, resolveCaller, statusView, type ToolDependencies } from "../tools/context.ts";
 import {
   type AnswerDependencies,
   answer,
@@ -59,6 +62,8 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   if (foreign !== undefined && (command.type === "show" || command.type === "why"))
     return look(foreignAnswer(command.type, foreign, deps.command));
   const caller = await resolveCaller(sessionID, deps);
+  if (command.type === "show" || command.type === "why")
+    return answer(sessionID, { title: "goal", ...shown(command.type, caller.rootID, deps) }, caller, deps);
   const say = (said: string, isRefused = false) => answer(sessionID, { title: "goal", said, isRefused }, caller, deps);
   if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
   if (command.type !== "set") return say(act(command, caller, deps));
@@ -110,8 +115,18 @@ function unclear({ said, problem }: Extract<GoalCommand, { type: "unclear" }>, c
   return `"${excerpt(said, SAID_LENGTH)}" is no objective, and nothing was changed. Say ${words}, or /${command} <what must be true in the end>.`;
 }
 
+function shown(type: "show" | "why", rootID: string, deps: CommandDependencies): Omit<CommandAnswer, "title"> {
+  const { keeper, command, now } = deps;
+  const goal = keeper.goal(rootID);
+  if (goal === undefined) return { said: noGoalText(command) };
+  const [view, log] = [statusView(rootID, goal, deps), keeper.decisions(rootID)];
+  return type === "show"
+    ? { said: statusText(view), brief: statusBrief(view) }
+    : { said: whyText(log, now()), brief: whyBrief(log, now()) };
+}
+
 function act(
-  command: Exclude<GoalCommand, { type: "set" | "unclear" | "list" }>,
+  command: Exclude<GoalCommand, { type: "set" | "unclear" | "list" | "show" | "why" }>,
   { rootID }: Caller,
   deps: CommandDependencies,
 ): string {
@@ -120,10 +135,6 @@ function act(
   if (goal === undefined) return noGoalText(deps.command);
   const goesOn = `/${deps.command} resume goes on.`;
   switch (command.type) {
-    case "show":
-      return statusOf(rootID, deps);
-    case "why":
-      return whyText(keeper.decisions(rootID), deps.now());
     case "edit":
       return edit(rootID, goal, command.objective, deps);
     case "pause":

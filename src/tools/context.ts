@@ -1,5 +1,6 @@
 import type { Budget } from "../goals/budget.ts";
-import { noGoalText, statusText } from "../goals/words.ts";
+import type { Goal } from "../goals/goal.ts";
+import { noGoalText, type StatusView, statusText } from "../goals/words.ts";
 import type { CheckResult } from "../host/completion-check.ts";
 import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
@@ -12,7 +13,7 @@ import type { ToolCall } from "./define.ts";
 export interface ToolDependencies {
   readonly keeper: Keeper;
   readonly loader: Pick<Loader, "ensure">;
-  readonly host: Pick<HostPort, "session" | "transcript">;
+  readonly host: Pick<HostPort, "session" | "transcript" | "toast">;
   /** The user's own definition of done; undefined: there is none. */
   readonly check?: ((signal: AbortSignal | undefined) => Promise<CheckResult>) | undefined;
   readonly ids: { message(after: string): string };
@@ -30,11 +31,18 @@ export interface TaskToolDependencies extends Pick<ToolDependencies, "keeper" | 
 }
 
 /** What `/goal` and `get_goal` show. */
-export function statusOf(rootID: string, { keeper, now, command, limits }: ToolDependencies): string {
-  const goal = keeper.goal(rootID);
-  if (goal === undefined) return noGoalText(command);
-  const [decision, tasks] = [keeper.decision(rootID), keeper.tasks(rootID)];
-  return statusText({ goal, decision, tasks, now: now(), command, limits });
+export function statusOf(rootID: string, deps: ToolDependencies): string {
+  const goal = deps.keeper.goal(rootID);
+  return goal === undefined ? noGoalText(deps.command) : statusText(statusView(rootID, goal, deps));
+}
+
+/** What is shown of a goal. */
+export function statusView(
+  rootID: string,
+  goal: Goal,
+  { keeper, now, command, limits }: Pick<ToolDependencies, "keeper" | "now" | "command" | "limits">,
+): StatusView {
+  return { goal, decision: keeper.decision(rootID), tasks: keeper.tasks(rootID), now: now(), command, limits };
 }
 
 export interface Caller {

@@ -80,7 +80,7 @@ async function complete(
 
 /** Calls that a model makes side by side are answered by one run of the check. */
 function checked(
-  { check }: ToolDependencies,
+  { check, host }: ToolDependencies,
   { id, objective }: Goal,
   { abort }: ToolCall,
   running: Map<string, Running>,
@@ -88,13 +88,17 @@ function checked(
   if (check === undefined) return Promise.resolve(undefined);
   const other = running.get(id);
   if (other?.objective === objective && other.abort?.aborted !== true) return other.result;
-  const mine: Running = {
-    objective,
-    abort,
-    result: check(abort).finally(() => running.get(id) === mine && running.delete(id)),
-  };
+  const result = check(abort).finally(() => running.get(id) === mine && running.delete(id));
+  const mine: Running = { objective, abort, result };
   running.set(id, mine);
-  return mine.result;
+  void result.then((found) => found.kind === "failed" && abort?.aborted !== true && announce(found.how, host));
+  return result;
+}
+
+/** What the model reads as an answer nobody sees who looks on. */
+function announce(how: string, host: ToolDependencies["host"]): void {
+  const message = `Not complete yet: the completion check ${how}. The agent was told, and goes on.`;
+  void host.toast({ title: "goal", message, variant: "warning" });
 }
 
 /**

@@ -257,6 +257,10 @@ describe("evidence (G11)", () => {
     await play.goal("make the file");
     await play.until("the check has refused once", () => play.requests().length >= 2);
     expect(newest(play.requests()[1])).toContain("the user's completion check ended with exit code 1");
+    await checked.server.events.waitFor(
+      ({ type, properties }) =>
+        type === "tui.toast.show" && String(properties.message).includes("the completion check ended with exit code 1"),
+    );
     writeFileSync(join(checked.opencode.directory, DONE_FILE), "");
     await play.untilGoal("complete");
     expect(existsSync(join(checked.opencode.directory, DONE_FILE))).toBe(true);

@@ -7,9 +7,12 @@ import {
   noGoalText,
   releaseReason,
   type StatusView,
+  statusBrief,
   statusText,
   stopReason,
   waitReason,
+  whyBrief,
+  whyText,
 } from "../../src/goals/words.ts";
 import { duration } from "../../src/time/duration.ts";
 import { aGoal, aGoalThatIs, anEndedTask, aTask, T0 } from "../support/builders.ts";
@@ -171,6 +174,32 @@ describe("the status", () => {
     expect(statusText({ ...view, tasks: [anEndedTask()] })).not.toContain("Tasks:");
   });
 
+  test("of a goal that has stopped shows how long it took, and for how long it has stopped", () => {
+    const minute = 60 * SECOND;
+    const goal = aGoal({ startedAt: T0, allowedAt: T0 }, { status: "complete", evidence: [], at: T0 + minute });
+    expect(statusText({ ...view, goal, now: T0 + 61 * minute })).toContain(
+      "Time: 1m 0s since the start; it stopped 1h 0m ago",
+    );
+    const again = { ...goal, allowedAt: T0 + minute / 2 };
+    expect(statusText({ ...view, goal: again, now: T0 + 61 * minute })).toContain(
+      "Time: 1m 0s since the start, 30s since it was resumed; it stopped 1h 0m ago",
+    );
+  });
+
+  test("in a toast begins with what it does, and has room for it whatever was said", () => {
+    const goal = aGoal({ objective: "x".repeat(5_000), turns: 3 });
+    const reasons = [{ why: "provider-retries", message: "y".repeat(5_000), until: T0 + SECOND }] as const;
+    const brief = statusBrief({ ...view, goal, decision: { kind: "wait", reasons } }).split("\n");
+    expect(brief.map((line) => line.slice(0, 12))).toEqual([
+      "State: activ",
+      "Now: waits: ",
+      "Turns: 3 of ",
+      "Tokens: 0",
+      "Goal: xxxxxx",
+    ]);
+    expect(Math.max(...brief.map((line) => line.length))).toBeLessThanOrEqual(120);
+  });
+
   test("shows the evidence of a goal that is complete", () => {
     expect(statusText({ ...view, goal: aGoalThatIs("complete") })).toContain("Evidence: ");
   });
@@ -208,6 +237,29 @@ test.each([
   [90_000_000, "25h 0m"],
 ])("%i ms is %s", (ms, words) => {
   expect(duration(ms)).toBe(words);
+});
+
+describe("why a goal goes on or not", () => {
+  const goOn = { kind: "continue", prompt: "continuation", overdueTaskIDs: [] } as const;
+  const asleep = { kind: "wait", reasons: [{ why: "asleep", endedBy: "user" }] } as const;
+  const log = [0, 1, 2, 3].map((at) => ({ at: T0 + at * SECOND, decision: at === 3 ? asleep : goOn }));
+  const now = T0 + 10 * SECOND;
+
+  test("is told with the newest decision last, and in a toast with the newest first, as many as there is room for", () => {
+    expect(whyText(log, now).split("\n").slice(-2)).toEqual([
+      "8s ago: it continues",
+      "7s ago: it waits: sleeping since OpenCode was started again (until you act)",
+    ]);
+    expect(whyBrief(log, now).split("\n")).toEqual([
+      "7s ago: it waits: sleeping since OpenCode was started again (until you act)",
+      "8s ago: it continues",
+      "9s ago: it continues",
+    ]);
+  });
+
+  test("is nothing yet before anything was decided", () => {
+    expect([whyText([], now), whyBrief([], now)]).toEqual(["Nothing was decided yet.", "Nothing was decided yet."]);
+  });
 });
 
 describe("why a held turn goes on", () => {

@@ -30,6 +30,10 @@ class Checked {
     this.desk.keeper.dispatch({ type: "goal", rootID: this.desk.root, event });
   }
 
+  get toasts(): readonly string[] {
+    return this.desk.host.toasts.map(({ message }) => message);
+  }
+
   get status(): string | undefined {
     return this.desk.keeper.goal(this.desk.root)?.status;
   }
@@ -93,13 +97,26 @@ describe("calls side by side", () => {
     expect(said.slice(1)).toEqual(["The goal is complete already.", "The goal is complete already."]);
   });
 
-  test("are all told that it failed, and the next call has a check of its own", async () => {
+  test("are all told that it failed, the user once, and the next call has a check of its own", async () => {
     const answers = [checked.call(), checked.call()];
     await checked.ended(0, { kind: "failed", how: "ended with exit code 1", output: "" });
     for (const answer of answers) expect(await answer).toContain("exit code 1");
+    expect(checked.toasts).toEqual([
+      "Not complete yet: the completion check ended with exit code 1. The agent was told, and goes on.",
+    ]);
     const next = checked.call();
     await checked.ended(1);
     expect(await next).toStartWith("The goal is complete.");
+  });
+
+  test("the user who has aborted it is not told that it failed", async () => {
+    const abort = new AbortController();
+    const answer = checked.call(abort.signal);
+    await checked.desk.pass();
+    abort.abort();
+    await checked.ended(0, { kind: "failed", how: "was aborted", output: "" });
+    expect(await answer).toStartWith("Not complete yet: the user's completion check was aborted.");
+    expect(checked.toasts).toEqual([]);
   });
 
   test("do not share one that the user has aborted, or that was for another objective", async () => {
