@@ -1,12 +1,13 @@
 import type { TurnError } from "../host/port.ts";
-import { AFTER, SimulatedEngine } from "./simulated-engine.ts";
+import { AFTER } from "./simulated-engine.ts";
 import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
+import { SimulatedTurns } from "./simulated-turns.ts";
 
 /**
  * What OpenCode 1.18 does that a plugin can see: sessions, turns, the native Task tool, aborts, disposal, restarts.
  * Models do not exist here: turns end when the test (or `turnMs`) ends them. It owns no fault: see `SimulatedHost`.
  */
-export class SimulatedOpencode extends SimulatedEngine {
+export class SimulatedOpencode extends SimulatedTurns {
   // Sessions
 
   createRoot(title = "root"): string {
