@@ -3,6 +3,8 @@ import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
 
+type AssistantMessage = Extract<HostEvent, { type: "assistant-message" }>;
+
 export interface Ask {
   readonly askID: string;
   readonly sessionID: string;
@@ -80,7 +82,7 @@ export const QUIETING_MS = 250;
  * OpenCode may publish the abort of a turn that a reload has ended to the instance after it, behind whatever has loaded
  * that one: up to 700 ms later on a quiet machine.
  */
-const LATE_ABORT_WITHIN_MS = 3_000;
+export const LATE_ABORT_WITHIN_MS = 3_000;
 /** The second idle of a failed turn has come by then: up to 270 ms were seen. */
 export const SETTLING_MS = 500;
 /** The only ceiling on not talking over the user. */
@@ -248,10 +250,10 @@ function idle(root: Root, now: number): Root {
 }
 
 /** An abort before the provider has begun to answer shows only in the assistant message, just before the idle. */
-function answer(root: Root, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Root {
-  if (isReloaded(event)) return root.presence.kind === "quieting" ? notInterrupted(root) : root;
+function answer(root: Root, event: AssistantMessage, now: number): Root {
+  if (endedByReload(event)) return wasAborted(event) && root.presence.kind === "quieting" ? notInterrupted(root) : root;
   const isNewest = event.parentID >= root.lastMessageID;
-  const heard = isNewest && event.error?.name === ABORT_ERROR ? quieting(root, now) : root;
+  const heard = isNewest && wasAborted(event) ? quieting(root, now) : root;
   const { error } = event;
   // It says more than the session's own: that the turn has ended with it.
   const ended: Root =
@@ -274,13 +276,19 @@ export function quieten(root: Root, now: number): Root {
   return { ...root, presence: { kind: "quieting", until: Math.max(now + QUIETING_MS, lateUntil) } };
 }
 
-/** An abort that is no interrupt of the user's: a reload has ended a turn that was at work before it. */
-export function isReloaded(event: HostEvent): boolean {
-  return event.type === "assistant-message" && event.fromBefore === true && event.error?.name === ABORT_ERROR;
+/** The end of a turn from before a reload. Its idle comes right behind it; that it was aborted is nobody's interrupt. */
+export function endedByReload(event: HostEvent): boolean {
+  return event.type === "assistant-message" && event.fromBefore === true && event.completedAt !== undefined;
 }
 
+/** The next turn may be at work by then. */
 function notInterrupted(root: Root): Root {
-  return { ...root, presence: { kind: "awake" }, turn: root.unanswered === undefined ? undefined : NO_TURN };
+  const rests = root.activity.kind === "idle" && root.unanswered === undefined;
+  return { ...root, presence: { kind: "awake" }, turn: rests ? undefined : NO_TURN };
+}
+
+function wasAborted({ error }: AssistantMessage): boolean {
+  return error?.name === ABORT_ERROR;
 }
 
 const NO_TURN: Turn = { by: "user", progressed: false, error: undefined };

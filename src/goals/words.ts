@@ -12,8 +12,8 @@ import type { ReleaseReason } from "./run-hold.ts";
 /** Of what a model or a provider has said, on the line that a toast or a list has for it. */
 const REASON_LENGTH = 200;
 const OBJECTIVE_LENGTH = 100;
-/** Of a line of a toast, and how many of them there are for a list. */
-const BRIEF_LENGTH = 120;
+/** Of what is said on one of the few lines of a toast, and how many of them there are for a list. */
+const BRIEF_LENGTH = 90;
 const MOST_BRIEF = 3;
 
 export function goalState(goal: Goal): string {
@@ -122,7 +122,7 @@ export function statusBrief(view: StatusView): string {
     turnsLine(view),
     tokensLine(view),
     ...hint(goal, decision, command),
-    `Goal: ${excerpt(goal.objective, OBJECTIVE_LENGTH)}`,
+    `Goal: ${excerpt(goal.objective, BRIEF_LENGTH)}`,
   ].join("\n");
 }
 
@@ -136,13 +136,14 @@ function tokensLine({ goal, limits }: StatusView): string {
   return `Tokens: ${shortNumber(own + tasks)}${outOf(budgetOf(goal, limits).tokens, shortNumber)}${apart}`;
 }
 
-/** The clock of a goal that has stopped stands still. */
-function timeLine({ goal, limits, now }: StatusView): string {
+/** The clock of a goal that has stopped stands still; what wraps up has not stopped yet. */
+function timeLine({ goal, decision, limits, now }: StatusView): string {
   const { ms } = budgetOf(goal, limits);
   const isFirst = goal.allowedAt <= goal.startedAt;
   const end = goal.status === "active" ? now : goal.at;
   const resumed = isFirst ? "" : `, ${duration(end - goal.allowedAt)}${outOf(ms, duration)} since it was resumed`;
-  const stopped = goal.status === "active" ? "" : `; it stopped ${duration(now - end)} ago`;
+  const isStopped = goal.status !== "active" && decision.kind === "stop";
+  const stopped = isStopped ? `; it stopped ${duration(now - end)} ago` : "";
   return `Time: ${duration(end - goal.startedAt)}${isFirst ? outOf(ms, duration) : ""} since the start${resumed}${stopped}`;
 }
 

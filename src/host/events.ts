@@ -5,7 +5,7 @@ import { list, moment, type Raw, record, text } from "./raw.ts";
 import { readSession, readUsage, readVoice } from "./read.ts";
 import { readTold } from "./told.ts";
 
-/** Sessions whose last user message is remembered, to tell its parts from the assistant's. */
+/** Sessions of which something is remembered. */
 const MOST_SESSIONS = 1_000;
 
 export interface EventSink {
@@ -26,7 +26,10 @@ export type Dropped = "unused" | "unread";
  * costs one look-up in a map. Events of a shape that it does not know are dropped, never thrown.
  */
 export class EventTranslator {
+  /** By session, to tell the parts of a user message from the assistant's. */
   private readonly lastUserMessage = new Map<string, string>();
+  /** The answer of each session that was heard to begin last. */
+  private readonly begunAnswer = new Map<string, string>();
   private readonly handlers = new Map<string, (properties: Raw) => void>([
     ["message.part.delta", (properties) => this.delta(properties)],
     ["message.part.updated", (properties) => this.part(record(properties.part))],
@@ -87,13 +90,17 @@ export class EventTranslator {
       summary: info.summary === true,
       completedAt: moment(record(info.time).completed),
       error: readProviderError(info.error, true),
-      ...(this.isFromBefore(info) ? { fromBefore: true } : {}),
+      ...(this.isFromBefore(sessionID, messageID, info) ? { fromBefore: true } : {}),
       usage: moment(record(info.time).completed) === undefined ? undefined : readUsage(info),
     });
   }
 
-  private isFromBefore(info: Raw): boolean {
-    const createdAt = moment(record(info.time).created);
+  /** Clocks are set back: what was heard to begin is of this instance, whenever that was. */
+  private isFromBefore(sessionID: string, messageID: string, info: Raw): boolean {
+    const { created, completed } = record(info.time);
+    const createdAt = moment(created);
+    if (moment(completed) === undefined && info.error === undefined) remember(this.begunAnswer, sessionID, messageID);
+    if (this.begunAnswer.get(sessionID) === messageID) return false;
     return createdAt !== undefined && createdAt < this.sink.loadedAt;
   }
 
@@ -193,6 +200,7 @@ export class EventTranslator {
     if (sessionID === undefined) return this.unread("session.deleted");
     const parentID = text(info.parentID);
     this.lastUserMessage.delete(sessionID);
+    this.begunAnswer.delete(sessionID);
     this.sink.event({ type: "session-deleted", sessionID, ...(parentID === undefined ? {} : { parentID }) });
   }
 
@@ -227,14 +235,17 @@ export class EventTranslator {
 
   /** Old user messages are published again; only the newest one can still get parts. */
   private rememberUser(sessionID: string, messageID: string): void {
-    if ((this.lastUserMessage.get(sessionID) ?? "") > messageID) return;
-    // To the end of the map: the first one is the longest unused.
-    this.lastUserMessage.delete(sessionID);
-    this.lastUserMessage.set(sessionID, messageID);
-    if (this.lastUserMessage.size <= MOST_SESSIONS) return;
-    const [oldest] = this.lastUserMessage.keys();
-    if (oldest !== undefined) this.lastUserMessage.delete(oldest);
+    if ((this.lastUserMessage.get(sessionID) ?? "") <= messageID) remember(this.lastUserMessage, sessionID, messageID);
   }
+}
+
+function remember(map: Map<string, string>, sessionID: string, messageID: string): void {
+  // To the end of the map: the first one is the longest unused.
+  map.delete(sessionID);
+  map.set(sessionID, messageID);
+  if (map.size <= MOST_SESSIONS) return;
+  const [oldest] = map.keys();
+  if (oldest !== undefined) map.delete(oldest);
 }
 
 /** What is to be allowed, and for what: `bash: rm -rf build`. */

@@ -183,7 +183,7 @@ export type HostEvent =
       readonly summary: boolean;
       readonly completedAt: number | undefined;
       readonly error: ProviderError | undefined;
-      /** Its turn was at work before this instance was loaded: a reload has ended it. */
+      /** Its turn was at work before this instance was loaded, and has ended with the one before: a reload. */
       readonly fromBefore?: true;
       /** Of this one model request; undefined until it is complete. */
       readonly usage: Usage | undefined;

@@ -1,7 +1,8 @@
 import type { GoalEvent } from "../goals/goal.ts";
 import {
   closeAsks,
-  isReloaded,
+  endedByReload,
+  LATE_ABORT_WITHIN_MS,
   newRoot,
   quieten,
   type Root,
@@ -34,6 +35,8 @@ export interface SessionContext {
 
 /** Up to 270 ms were seen on a quiet machine. */
 const SECOND_IDLE_WITHIN_MS = 10_000;
+/** How a turn ended, and the idle behind it, were 2 ms apart on a quiet machine. */
+const OLD_IDLE_WITHIN_MS = 250;
 /** OpenCode aborts the children of an idle root just before it. */
 const ABORTED_WITHIN_MS = 250;
 /** The two halves of one idle come closer together. */
@@ -42,8 +45,10 @@ const IDLE_PAIR_MS = 50;
 /** The session of one root as the host shows it: what it does, whether anything may prompt it, and whose turn it is. */
 export class RootSession {
   private root: Root;
-  /** A failed turn has had the first of its two idles, or a reload has ended one; 0 when nothing is expected. */
+  /** A failed turn has had the first of its two idles; 0 when nothing is expected. */
   private idleExpectedUntil = 0;
+  /** A turn from before a reload has ended, and its idle is still to come; 0 when it is not expected. */
+  private oldIdleUntil = 0;
 
   constructor(
     rootID: string,
@@ -58,6 +63,7 @@ export class RootSession {
 
   /** A host event anywhere in the tree of this root. */
   receive(event: HostEvent, inRoot: boolean): void {
+    if (inRoot && this.isOfBefore(event)) return;
     const before = this.root;
     this.root = receiveAsk(before, event);
     if (!inRoot) return;
@@ -67,7 +73,6 @@ export class RootSession {
     const { presence } = this.root;
     if (event.type === "user-text" && before.presence.kind === "quieting" && presence.kind === "awake")
       this.interrupted();
-    if (isReloaded(event)) this.idleExpectedUntil = this.now + SECOND_IDLE_WITHIN_MS;
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
     const isSettling = this.root.activity.kind === "settling";
@@ -149,6 +154,15 @@ export class RootSession {
     const isFirst = before.activity.kind === "held" && before.wait?.until === before.activity.since + run.ceilingMs;
     if (event.type === "turn-goes-on" && isFirst) this.root = { ...this.root, wait: undefined };
     if (event.type === "step-ended" && activity.kind === "ending") this.turnEnded();
+  }
+
+  /** The idle of a turn that a reload has ended: it is not that of the turn which may be at work by now. */
+  private isOfBefore(event: HostEvent): boolean {
+    const mayBeLate = this.now < this.root.openedAt + LATE_ABORT_WITHIN_MS;
+    if (mayBeLate && endedByReload(event)) this.oldIdleUntil = this.now + OLD_IDLE_WITHIN_MS;
+    if (event.type !== "session-idle" || this.now > this.oldIdleUntil) return false;
+    this.oldIdleUntil = 0;
+    return true;
   }
 
   private pause(reason: string): void {

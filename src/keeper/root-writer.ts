@@ -39,7 +39,7 @@ export class RootWriter {
     return this.writtenRuns.has(runKey(task));
   }
 
-  /** Whether a claim is higher than ours. The user may have gone on elsewhere, and be back here since. */
+  /** Whether a claim is not older than ours: the user may have gone on elsewhere, and be back here since. */
   isOvertakenBy(claim: number): boolean {
     return claim >= this.claim;
   }

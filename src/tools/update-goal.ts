@@ -23,6 +23,8 @@ interface Running {
 /** Codex's `update_goal`: the model may complete or block. Pause, resume and limits belong to the user. */
 export function updateGoal(deps: ToolDependencies): Tool {
   const running = new Map<string, Running>();
+  /** Results that the user has seen: calls side by side share one. */
+  const shown = new WeakSet<CheckResult>();
   return {
     description:
       'Report on the goal. status "complete" needs evidence: what is true now and how it was checked. ' +
@@ -41,7 +43,7 @@ export function updateGoal(deps: ToolDependencies): Tool {
       if (goal === undefined) return "There is no goal in this session. Nothing was changed.";
       switch (args.status) {
         case "complete":
-          return complete(deps, rootID, goal, args, () => checked(deps, goal, context, running));
+          return complete(deps, rootID, goal, args, () => checked(deps, goal, context, running), shown);
         case "blocked":
           return blocked(deps, rootID, goal, args);
         default:
@@ -57,6 +59,7 @@ async function complete(
   goal: Goal,
   args: Raw,
   check: () => Promise<CheckResult | undefined>,
+  shown: WeakSet<CheckResult>,
 ): Promise<string> {
   if (goal.status === "complete") return "The goal is complete already.";
   const evidence = readEvidence(args.evidence);
@@ -69,6 +72,10 @@ async function complete(
   if (now === undefined || happened !== undefined) return `Not complete: ${happened}.`;
   if (now.status === "complete") return "The goal is complete already.";
   if (result?.kind === "failed") {
+    // What the model reads as an answer nobody sees who looks on.
+    const message = `Not complete yet: the completion check ${result.how}. The agent was told.`;
+    if (!shown.has(result)) void deps.host.toast({ title: "goal", message, variant: "warning" });
+    shown.add(result);
     const output = result.output === "" ? " It has printed nothing." : `\n<output>\n${result.output}\n</output>`;
     return `Not complete yet: the user's completion check ${result.how}.${output}`;
   }
@@ -80,7 +87,7 @@ async function complete(
 
 /** Calls that a model makes side by side are answered by one run of the check. */
 function checked(
-  { check, host }: ToolDependencies,
+  { check }: ToolDependencies,
   { id, objective }: Goal,
   { abort }: ToolCall,
   running: Map<string, Running>,
@@ -88,17 +95,13 @@ function checked(
   if (check === undefined) return Promise.resolve(undefined);
   const other = running.get(id);
   if (other?.objective === objective && other.abort?.aborted !== true) return other.result;
-  const result = check(abort).finally(() => running.get(id) === mine && running.delete(id));
-  const mine: Running = { objective, abort, result };
+  const mine: Running = {
+    objective,
+    abort,
+    result: check(abort).finally(() => running.get(id) === mine && running.delete(id)),
+  };
   running.set(id, mine);
-  void result.then((found) => found.kind === "failed" && abort?.aborted !== true && announce(found.how, host));
-  return result;
-}
-
-/** What the model reads as an answer nobody sees who looks on. */
-function announce(how: string, host: ToolDependencies["host"]): void {
-  const message = `Not complete yet: the completion check ${how}. The agent was told, and goes on.`;
-  void host.toast({ title: "goal", message, variant: "warning" });
+  return mine.result;
 }
 
 /**

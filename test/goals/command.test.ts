@@ -133,7 +133,7 @@ describe("/goal", () => {
     "--turns 5 ".repeat(20_000),
     `"${"\\".repeat(200_000)}"`,
     `${"a ".repeat(100_000)}--turns 5`,
-  ])("what is pasted is read in a time that grows no faster than its length (%#)", (said) => {
+  ])("what is pasted is read without a hang (%#)", (said) => {
     expect(() => parseGoalCommand(said, "goal")).not.toThrow();
   });
 

@@ -177,9 +177,20 @@ describe("the abort of a turn that a reload has ended", () => {
       expect(next(justOpened({ presence }), ofBefore).presence).toEqual(presence);
   });
 
-  test("a turn that merely ended before the reload changes nothing of that", () => {
+  test("a turn that ended without an abort changes nothing of that", () => {
     const root = next(justOpened(), error(ABORTED));
     expect(next(root, answer("msg_1", { completedAt: T0, fromBefore: true })).presence).toEqual(waiting);
+  });
+
+  test("leaves the turn alone that works by then", () => {
+    const root = next(next(justOpened(), error(ABORTED)), BUSY);
+    const { activity } = root;
+    expect(next(root, ofBefore)).toMatchObject({ presence: { kind: "awake" }, activity, turn: { by: "user" } });
+  });
+
+  test("answers nothing that was said since", () => {
+    const root = next(justOpened({ lastMessageID: "" }), userText());
+    expect(next(root, answer("msg_9", { completedAt: T0, fromBefore: true })).unanswered).toEqual(root.unanswered);
   });
 });
 

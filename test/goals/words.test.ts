@@ -177,13 +177,19 @@ describe("the status", () => {
   test("of a goal that has stopped shows how long it took, and for how long it has stopped", () => {
     const minute = 60 * SECOND;
     const goal = aGoal({ startedAt: T0, allowedAt: T0 }, { status: "complete", evidence: [], at: T0 + minute });
-    expect(statusText({ ...view, goal, now: T0 + 61 * minute })).toContain(
+    const stopped = { ...view, decision: { kind: "stop", reason: { why: "complete" } } } as const;
+    expect(statusText({ ...stopped, goal, now: T0 + 61 * minute })).toContain(
       "Time: 1m 0s since the start; it stopped 1h 0m ago",
     );
     const again = { ...goal, allowedAt: T0 + minute / 2 };
-    expect(statusText({ ...view, goal: again, now: T0 + 61 * minute })).toContain(
+    expect(statusText({ ...stopped, goal: again, now: T0 + 61 * minute })).toContain(
       "Time: 1m 0s since the start, 30s since it was resumed; it stopped 1h 0m ago",
     );
+  });
+
+  test("of a goal that wraps up does not say that it has stopped", () => {
+    const goal = aGoal({}, { status: "limited", limit: "25 turns", wrapUp: "owed", at: T0 });
+    expect(statusText({ ...view, goal, decision: { ...decision, prompt: "wrapup" } })).not.toContain("stopped");
   });
 
   test("in a toast begins with what it does, and has room for it whatever was said", () => {
@@ -197,7 +203,7 @@ describe("the status", () => {
       "Tokens: 0",
       "Goal: xxxxxx",
     ]);
-    expect(Math.max(...brief.map((line) => line.length))).toBeLessThanOrEqual(120);
+    expect(brief.join("\n").length).toBeLessThanOrEqual(300);
   });
 
   test("shows the evidence of a goal that is complete", () => {

@@ -98,15 +98,23 @@ describe("events of OpenCode", () => {
     expect(written).toEqual({ type: "assistant-text", sessionID: "ses_1", text: "hi" });
   });
 
-  test("an answer that was begun before this instance was loaded says so", () => {
-    const info = { id: "msg_3", sessionID: "ses_1", role: "assistant", parentID: "msg_2" };
-    const begun = (created: number) => ({
-      type: "message.updated",
-      properties: { info: { ...info, time: { created } } },
+  describe("an answer", () => {
+    const updated = (time: { created: number; completed?: number }) => {
+      const info = { id: "msg_3", sessionID: "ses_1", role: "assistant", parentID: "msg_2", time };
+      return { type: "message.updated", properties: { info } };
+    };
+
+    test("that was begun before this instance was loaded says so when it has ended", () => {
+      const [ended] = translate(updated({ created: LOADED_AT - 1, completed: LOADED_AT + 1 })).events;
+      expect(ended).toHaveProperty("fromBefore", true);
     });
-    const [before, since] = translate(begun(LOADED_AT - 1), begun(LOADED_AT)).events;
-    expect(before).toHaveProperty("fromBefore", true);
-    expect(since).not.toHaveProperty("fromBefore");
+
+    test("that was begun since does not, also where a clock was set back", () => {
+      const [since] = translate(updated({ created: LOADED_AT, completed: LOADED_AT + 1 })).events;
+      const early = { created: LOADED_AT - 500 };
+      const [begun, ended] = translate(updated(early), updated({ ...early, completed: LOADED_AT - 400 })).events;
+      for (const event of [since, begun, ended]) expect(event).not.toHaveProperty("fromBefore");
+    });
   });
 
   test("a text that still streams is not kept", () => {

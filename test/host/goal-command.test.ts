@@ -268,6 +268,19 @@ describe("what another process pursues", () => {
   });
 });
 
+test.each([
+  ["status", /^State: active\nNow: waits: the agent is working/],
+  ["why", /^\d.* ago: it waits: the agent is working/],
+] as const)("while the agent works, %p is a toast that begins with what is newest", async (args, said) => {
+  script = await Script.open({}, false);
+  const { keeper, host, root } = script.desk;
+  keeper.dispatch({ type: "goal", rootID: root, event: { type: "set", id: "goal_1", objective: "fix it" } });
+  host.userSays(root, "and the docs");
+  await script.desk.pass();
+  await script.says(args);
+  expect(host.toasts.at(-1)?.message).toMatch(said);
+});
+
 test("a goal that wraps up stays limited when it is paused, and the answer says so", async () => {
   script.finds(aGoal({}, { status: "limited", limit: "25 turns", wrapUp: "owed", at: 0 }));
   await script.says("pause");

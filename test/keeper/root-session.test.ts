@@ -93,17 +93,43 @@ describe("after a reload (D10)", () => {
     return watched.hear(SPOKEN).pass(100);
   }
 
-  test("the late end of the turn before it is no abort, in whatever order it is heard", () => {
-    for (const late of [
-      [answered({ fromBefore: true }), IDLE],
-      [ERROR, IDLE, answered({ fromBefore: true }), IDLE],
-      [IDLE, answered({ fromBefore: true }), IDLE],
-    ]) {
-      const watched = afterReload();
-      watched.hear(...late).pass(4_000);
-      expect(watched.told).toEqual([]);
-      expect(watched.presence).toBe("awake");
-    }
+  const OLD = answered({ fromBefore: true });
+  /** Aborted while its provider was retried: that leaves no error in it. */
+  const RETRIED = { ...OLD, error: undefined } as HostEvent;
+
+  test.each([
+    ["its message, its idle", [OLD, IDLE]],
+    ["its error and an idle, its message, its idle", [ERROR, IDLE, OLD, IDLE]],
+    ["an idle, its message, its idle", [IDLE, OLD, IDLE]],
+    ["a message without an error, its idle", [RETRIED, IDLE]],
+  ])("the late end of the turn before it is no abort: %s", (_, late) => {
+    const watched = afterReload()
+      .hear(...late)
+      .pass(4_000);
+    expect([watched.told, watched.presence]).toEqual([[], "awake"]);
+  });
+
+  test.each([
+    ["its message, its idle", [BUSY, OLD, IDLE]],
+    ["its error before the turn begins, its message and its idle after that", [ERROR, IDLE, BUSY, OLD, IDLE]],
+  ])("the late end of the turn before it does not end the user's: %s", (_, late) => {
+    const watched = afterReload()
+      .hear(...late)
+      .pass(1_000);
+    expect(watched.session.state).toMatchObject({ activity: { kind: "busy" }, turn: { by: "user" } });
+    watched.hear(IDLE);
+    expect(watched.told).toEqual([{ type: "turn-ended", by: "user", progressed: false, error: undefined }]);
+  });
+
+  test("an idle that does not follow the end of the old turn is that of the new one", () => {
+    const watched = afterReload().hear(BUSY, OLD).pass(251).hear(IDLE);
+    expect(watched.session.state.activity.kind).toBe("idle");
+    expect(watched.told).toHaveLength(1);
+  });
+
+  test("an answer of before that is published again long after the reload does not take an idle along", () => {
+    const watched = afterReload().hear(BUSY).pass(3_000).hear(RETRIED, IDLE);
+    expect(watched.session.state.activity.kind).toBe("idle");
   });
 
   test("an abort of which nothing shows that it is of before is the user's, 3 s later", () => {

@@ -102,21 +102,20 @@ describe("calls side by side", () => {
     await checked.ended(0, { kind: "failed", how: "ended with exit code 1", output: "" });
     for (const answer of answers) expect(await answer).toContain("exit code 1");
     expect(checked.toasts).toEqual([
-      "Not complete yet: the completion check ended with exit code 1. The agent was told, and goes on.",
+      "Not complete yet: the completion check ended with exit code 1. The agent was told.",
     ]);
     const next = checked.call();
     await checked.ended(1);
     expect(await next).toStartWith("The goal is complete.");
   });
 
-  test("the user who has aborted it is not told that it failed", async () => {
-    const abort = new AbortController();
-    const answer = checked.call(abort.signal);
+  test("the user who has paused the goal meanwhile is not told that the check failed", async () => {
+    const answer = checked.call();
     await checked.desk.pass();
-    abort.abort();
-    await checked.ended(0, { kind: "failed", how: "was aborted", output: "" });
-    expect(await answer).toStartWith("Not complete yet: the user's completion check was aborted.");
-    expect(checked.toasts).toEqual([]);
+    checked.happens({ type: "pause", by: "user", reason: "you said so" });
+    await checked.ended(0, { kind: "failed", how: "ended with exit code 1", output: "" });
+    expect(await answer).toStartWith("Not complete: the user has paused the goal meanwhile");
+    expect(checked.toasts).toEqual(["Goal paused by you. /goal resume goes on."]);
   });
 
   test("do not share one that the user has aborted, or that was for another objective", async () => {

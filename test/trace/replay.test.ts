@@ -298,6 +298,24 @@ describe("what is not in the inputs of a root is recorded beside them:", () => {
     expectSame(life.trace());
   });
 
+  test("the end of a turn from before a reload", () => {
+    const life = newLife();
+    life.seen(ROOT);
+    life.goal();
+    const [spoken, old] = [life.messageID(), life.messageID()];
+    const aborted = { name: "MessageAbortedError", message: "Aborted" };
+    const ended = { summary: false, completedAt: life.clock.at, error: aborted, usage: undefined } as const;
+    life.host(
+      { type: "user-message", sessionID: ROOT, messageID: spoken, voice: VOICE },
+      { type: "session-error", sessionID: ROOT, error: aborted },
+      { type: "assistant-message", sessionID: ROOT, messageID: old, parentID: "msg_0", ...ended, fromBefore: true },
+      { type: "session-idle", sessionID: ROOT },
+    );
+    life.wait(10_000);
+    expect(life.trace().some((record) => record.kind === "goal" && record.event === "pause")).toBe(false);
+    expectSame(life.trace());
+  });
+
   test.each([
     { name: "APIError", message: "Overloaded", statusCode: 429, headers: { "retry-after": "120" } },
     { name: "APIError", message: "x", statusCode: 400, body: '{"error":{"code":"insufficient_quota","message":"hi"}}' },
