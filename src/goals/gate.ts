@@ -1,6 +1,6 @@
 import { type EndedTask, isEnded, isLive, type LiveTask, SILENCE_MS, type Task } from "../tasks/task.ts";
 import { type Goal, RELEASED_BY_USER } from "./goal.ts";
-import { type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
+import { isUndecided, type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
 
 /** A wait always ends: at a moment, or by something that the user can see and do. */
 export type WayOut = { readonly until: number } | { readonly endedBy: "user" };
@@ -102,7 +102,7 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   if (activity.kind === "settling") reasons.push({ why: "root-busy", until: Math.max(activity.until, now + 1) });
   if (activity.kind === "retrying")
     reasons.push({ why: "provider-retries", message: activity.message, until: Math.max(activity.until, now + 1) });
-  if (presence.kind === "quieting") reasons.push({ why: "quiet", until: Math.max(presence.until, now + 1) });
+  if (isUndecided(presence)) reasons.push({ why: "quiet", until: Math.max(presence.until, now + 1) });
   if (presence.kind === "quiet") reasons.push({ why: "quiet", endedBy: "user" });
   if (presence.kind === "asleep") reasons.push({ why: "asleep", endedBy: "user" });
   for (const { sessionID, kind, about } of root.asks)

@@ -37,6 +37,8 @@ export type Presence =
   | { readonly kind: "awake" }
   /** Aborted a moment ago: quitting and reloading look the same until `until`. */
   | { readonly kind: "quieting"; readonly until: number }
+  /** The same while nothing works, soon after these books were opened: it may be of a turn that a reload has ended. */
+  | { readonly kind: "doubting"; readonly until: number }
   /** The user has aborted: only the user's next message or `/goal resume` ends it. */
   | { readonly kind: "quiet"; readonly since: number }
   /** After a restart or reload: as quiet, but the goal is not paused. */
@@ -211,7 +213,7 @@ export function startTurn(root: Root, by: TurnBy): Root {
 export function rootDeadline(root: Root): number {
   return Math.min(
     activityDeadline(root.activity),
-    root.presence.kind === "quieting" ? root.presence.until : Number.POSITIVE_INFINITY,
+    isUndecided(root.presence) ? root.presence.until : Number.POSITIVE_INFINITY,
   );
 }
 
@@ -251,7 +253,7 @@ function idle(root: Root, now: number): Root {
 
 /** An abort before the provider has begun to answer shows only in the assistant message, just before the idle. */
 function answer(root: Root, event: AssistantMessage, now: number): Root {
-  if (endedByReload(event)) return wasAborted(event) && root.presence.kind === "quieting" ? notInterrupted(root) : root;
+  if (endedByReload(event)) return wasAborted(event) && root.presence.kind === "doubting" ? notInterrupted(root) : root;
   const isNewest = event.parentID >= root.lastMessageID;
   const heard = isNewest && wasAborted(event) ? quieting(root, now) : root;
   const { error } = event;
@@ -272,8 +274,17 @@ function quieting(root: Root, now: number): Root {
 
 /** An abort was heard: whether it was the user's shows later. A turn at work is one of this instance. */
 export function quieten(root: Root, now: number): Root {
-  const lateUntil = root.activity.kind === "idle" ? root.openedAt + LATE_ABORT_WITHIN_MS : 0;
-  return { ...root, presence: { kind: "quieting", until: Math.max(now + QUIETING_MS, lateUntil) } };
+  const [until, lateUntil] = [now + QUIETING_MS, root.openedAt + LATE_ABORT_WITHIN_MS];
+  const mayBeLate = root.activity.kind === "idle" && now < lateUntil;
+  const presence: Presence = mayBeLate
+    ? { kind: "doubting", until: Math.max(until, lateUntil) }
+    : { kind: "quieting", until };
+  return { ...root, presence };
+}
+
+/** Until its moment has come, nobody knows whose abort it was. */
+export function isUndecided(presence: Presence): presence is Extract<Presence, { readonly until: number }> {
+  return presence.kind === "quieting" || presence.kind === "doubting";
 }
 
 /** The end of a turn from before a reload. Its idle comes right behind it; that it was aborted is nobody's interrupt. */

@@ -1,6 +1,6 @@
 import { type EndedTask, isEnded, isLive, isOursToTell, isWaiting, type LiveTask, type Task } from "../tasks/task.ts";
 import type { Decision, WaitReason } from "./gate.ts";
-import type { Root, RunWait } from "./root.ts";
+import { isUndecided, type Root, type RunWait } from "./root.ts";
 
 /** What `opencode run` may wait for: what ends by itself. */
 export type HoldReason = Extract<WaitReason, { readonly why: "task-live" | "outcome-untold" }>;
@@ -47,7 +47,7 @@ export interface HoldView {
  */
 export function decideHold(view: HoldView): Hold {
   const { root, decision, isSending, now } = view;
-  if (root.presence.kind === "quieting" || root.presence.kind === "quiet") return release("interrupted");
+  if (isUndecided(root.presence) || root.presence.kind === "quiet") return release("interrupted");
   const wait = root.wait ?? { until: Number.POSITIVE_INFINITY, overdueTold: false };
   const reasons = view.waits ? holdReasons(view, wait) : [];
   if (isSending) return { kind: "hold", reasons, until: wait.until };

@@ -2,7 +2,7 @@ import { excerpt } from "../delivery/frame.ts";
 import type { Found, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline } from "../goals/goal.ts";
-import { type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
+import { isUndecided, type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
 import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
@@ -174,7 +174,7 @@ export class RootKeeper {
   /** Nothing is left to keep: no goal, no task, no message, its turn is over, and no message of the user's comes. */
   get isForgettable(): boolean {
     const { activity, presence } = this.state;
-    const rests = activity.kind === "idle" && presence.kind !== "quieting";
+    const rests = activity.kind === "idle" && !isUndecided(presence);
     return !this.isInUse && rests && this.userHoldsUntil <= this.now;
   }
 
@@ -330,7 +330,7 @@ export class RootKeeper {
   /** A root that is not in use has to be looked at once more, or it would never be forgotten. */
   private get forgetAt(): number {
     const { activity, presence } = this.state;
-    if (presence.kind === "quieting") return presence.until;
+    if (isUndecided(presence)) return presence.until;
     // A failed turn that never ends would be the first turn of the next goal.
     if (activity.kind === "settling") return activity.until;
     return activity.kind === "idle" && this.userHoldsUntil > 0 ? this.userHoldsUntil : Number.POSITIVE_INFINITY;

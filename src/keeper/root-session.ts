@@ -2,6 +2,7 @@ import type { GoalEvent } from "../goals/goal.ts";
 import {
   closeAsks,
   endedByReload,
+  isUndecided,
   LATE_ABORT_WITHIN_MS,
   newRoot,
   quieten,
@@ -87,7 +88,7 @@ export class RootSession {
   /** Lets everything whose moment has come act. */
   clock(): void {
     const { presence } = this.root;
-    if (presence.kind === "quieting" && presence.until <= this.now) {
+    if (isUndecided(presence) && presence.until <= this.now) {
       // No dispose has followed the abort: it was the user, not a quit or a reload.
       this.root = { ...this.root, presence: { kind: "quiet", since: this.now } };
       this.interrupted();

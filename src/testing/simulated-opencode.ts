@@ -1,7 +1,15 @@
-import type { TurnError } from "../host/port.ts";
-import { AFTER } from "./simulated-engine.ts";
+import type { HostEvent, TurnError } from "../host/port.ts";
+import { ABORTED, AFTER } from "./simulated-engine.ts";
 import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
 import { SimulatedTurns } from "./simulated-turns.ts";
+
+/** What a plugin may hear of a turn that ended with the instance before it. */
+export interface LateEnd {
+  /** Published at once, if at all. */
+  readonly abort: readonly HostEvent[];
+  /** How it ended, and its idle; up to 700 ms later on a quiet machine. */
+  readonly end: readonly HostEvent[];
+}
 
 /**
  * What OpenCode 1.18 does that a plugin can see: sessions, turns, the native Task tool, aborts, disposal, restarts.
@@ -225,12 +233,30 @@ export class SimulatedOpencode extends SimulatedTurns {
     return writtenAfterMs;
   }
 
-  /** Quit or reload: turns are aborted, children first, and the plugin is disposed in the middle of it. */
-  dispose(): void {
+  /**
+   * Quit or reload: turns are aborted, children first, and the plugin is disposed in the middle of it.
+   *
+   * @returns the ends of the turns of roots: a plugin that is loaded at once may hear them, late
+   */
+  dispose(): readonly LateEnd[] {
+    const late = [...this.sessions.all.values()].flatMap((session) => this.lateEnd(session) ?? []);
     for (const session of this.sessions.all.values()) if (session.parentID !== undefined) this.abortTurn(session);
     this.options.onDispose?.();
     this.muted = true;
     for (const session of this.sessions.all.values()) this.abortTurn(session);
+    return late;
+  }
+
+  private lateEnd({ id: sessionID, parentID, turn, status }: SimulatedSession): LateEnd | undefined {
+    if (parentID !== undefined || turn?.answer.parentID === undefined) return undefined;
+    const { id: messageID, parentID: answered, summary } = turn.answer;
+    const error = status === "retrying" ? undefined : ABORTED;
+    const about = { sessionID, messageID, parentID: answered, summary, usage: undefined, fromBefore: true } as const;
+    const idle = { type: "session-idle", sessionID } as const;
+    return {
+      abort: error === undefined ? [] : [{ type: "session-error", sessionID, error }, idle],
+      end: [{ type: "assistant-message", ...about, completedAt: this.options.clock.now(), error }, idle],
+    };
   }
 
   /** `kill -9`: nothing is said, and what was not written is lost. Answers that are under way never come. */

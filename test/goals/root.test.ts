@@ -149,7 +149,7 @@ describe("the user's abort", () => {
 describe("the abort of a turn that a reload has ended", () => {
   const ofBefore = answer("msg_1", { error: ABORTED, completedAt: T0, fromBefore: true });
   const justOpened = (more: Partial<Root> = {}) => aRoot({ openedAt: T0, ...more });
-  const waiting: Presence = { kind: "quieting", until: T0 + 3 * SECOND };
+  const waiting: Presence = { kind: "doubting", until: T0 + 3 * SECOND };
 
   test("interrupts nothing where its answer is the first to show it", () => {
     expect(next(justOpened({ lastMessageID: "" }), ofBefore).presence).toEqual({ kind: "awake" });
@@ -167,6 +167,11 @@ describe("the abort of a turn that a reload has ended", () => {
     const quieting: Presence = { kind: "quieting", until: T0 + SECOND + 250 };
     expect(next({ ...busyRoot(), openedAt: T0 }, error(ABORTED)).presence).toEqual(quieting);
     expect(next({ ...retryingRoot(), openedAt: T0 }, IDLE).presence).toEqual(quieting);
+  });
+
+  test("does not take back the user's abort of a turn that worked", () => {
+    const root = next({ ...busyRoot(), openedAt: T0 }, error(ABORTED));
+    expect(next(root, ofBefore).presence.kind).toBe("quieting");
   });
 
   test("wakes nobody", () => {

@@ -132,6 +132,16 @@ describe("after a reload (D10)", () => {
     expect(watched.session.state.activity.kind).toBe("idle");
   });
 
+  test("who writes before that shows does not make the abort his own", () => {
+    const watched = afterReload()
+      .hear(ERROR, IDLE, { ...SPOKEN, messageID: "msg_6" }, OLD, IDLE)
+      .pass(4_000);
+    expect([watched.told, watched.presence]).toEqual([[], "awake"]);
+    const resumed = afterReload().hear(ERROR, IDLE);
+    resumed.session.wake();
+    expect([resumed.told, resumed.presence]).toEqual([[], "awake"]);
+  });
+
   test("an abort of which nothing shows that it is of before is the user's, 3 s later", () => {
     const watched = afterReload().hear(ERROR, IDLE, answered(), IDLE).pass(2_899);
     expect(watched.told).toEqual([]);

@@ -5,7 +5,7 @@ import type { Fault, HostCall, PromptFate } from "../../src/testing/simulated-ho
 import { actOnGoal, elsewhere, failing, type GoalAction, modelled, said } from "./goal-actions.ts";
 import { actInRun, type RunAction, runActions } from "./run-actions.ts";
 import { actOnTasks, type TaskAction } from "./task-actions.ts";
-import type { Disturbance, World } from "./world.ts";
+import type { Disturbance, LateNews, World } from "./world.ts";
 
 type RootAction =
   | "root-finish"
@@ -391,7 +391,7 @@ export async function act(world: World, action: Action): Promise<void> {
       return world.killAndRestart(action.awake);
     case "reload":
       if (world.config.run !== undefined) break;
-      return world.reload(action.awake);
+      return world.reload(action.awake, lateNews(world));
     case "disturb":
       // The host cannot be asked which asks are open (its list keeps aborted ones): their events have to be believed.
       world.runJudge.unheard();
@@ -484,4 +484,9 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
 function interrupts({ host, keeper, ledger }: World, root: string): void {
   ledger.intends([...host.below(root), ...keeper.tasks(root).map(({ id }) => id)]);
   ledger.stops(root);
+}
+
+/** By the moment, which is as good as chance. */
+function lateNews({ clock }: World): LateNews {
+  return (["nothing", "the end", "everything"] as const)[clock.now() % 3] ?? "nothing";
 }

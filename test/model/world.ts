@@ -53,6 +53,10 @@ const STORED_WITHIN_MS = 2_000;
 /** An answer of the host, as the simulated calls take it. */
 const ASKED_MS = 4;
 
+export type LateNews = "nothing" | "the end" | "everything";
+/** A turn of the next message may be at work by then. */
+const LATE_END_MS = 300;
+
 export type Disturbance = "drop" | "duplicate" | "delay";
 
 /**
@@ -185,12 +189,28 @@ export class World {
     await this.begin(false);
   }
 
-  async reload(awake: boolean): Promise<void> {
+  /** `hears`: what the new instance is told of the turns that ended with the old one. */
+  async reload(awake: boolean, hears: LateNews = "nothing"): Promise<void> {
     this.tools.forget();
-    this.host.dispose();
+    const late = this.host.dispose();
     await this.clock.advance(50);
     this.dying();
     await this.begin(awake);
+    if (hears === "everything") for (const { abort } of late) this.hearLate(abort);
+    if (hears === "nothing") return;
+    const { life } = this;
+    this.clock.after(LATE_END_MS, () => {
+      if (life === this.life) for (const { end } of late) this.hearLate(end);
+    });
+  }
+
+  /** No news for those who judge: they know that the turn has ended. */
+  private hearLate(events: readonly HostEvent[]): void {
+    for (const event of events) {
+      if (event.type === "session-seen" || !this.host.exists(event.sessionID)) continue;
+      this.sign(event.sessionID);
+      this.keeper.dispatch({ type: "host", event });
+    }
   }
 
   private dying(): void {
