@@ -71,9 +71,7 @@ export class RootSession {
     this.root = receiveInRoot(this.root, event, this.now);
     this.receiveInRun(before, event);
     // A user who goes on writing has neither quit nor reloaded: the abort was his.
-    const { presence } = this.root;
-    if (event.type === "user-text" && before.presence.kind === "quieting" && presence.kind === "awake")
-      this.interrupted();
+    if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
     if (event.type === "ask-closed" && event.rejected) this.pause(`you rejected a ${event.kind}`);
     if (event.type === "session-seen" && event.session.archived) this.pause("the session was archived");
     const isSettling = this.root.activity.kind === "settling";
