@@ -15,6 +15,7 @@ const OBJECTIVE_LENGTH = 100;
 /** Of what is said on one of the few lines of a toast, and how many of them there are for a list. */
 const BRIEF_LENGTH = 90;
 const MOST_BRIEF = 3;
+const NOW_LENGTH = 150;
 
 export function goalState(goal: Goal): string {
   return stateWords(goal, (said) => excerpt(said, REASON_LENGTH));
@@ -113,17 +114,24 @@ export function statusText(view: StatusView): string {
   ].join("\n");
 }
 
-/** The same for a toast, which has a few lines: what it does comes first, and what it is about is cut. */
+/** The same for a toast, which has a few lines: what it does comes first, and above all what only the user ends. */
 export function statusBrief(view: StatusView): string {
-  const { goal, decision, command } = view;
+  const { goal, command } = view;
+  const decision = usersFirst(view.decision);
   return [
     `State: ${stateWords(goal, (said) => excerpt(said, BRIEF_LENGTH))}`,
-    ...nowLine(view).map((line) => excerpt(line, BRIEF_LENGTH)),
+    ...nowLine({ ...view, decision }).map((line) => excerpt(line, NOW_LENGTH)),
     turnsLine(view),
     tokensLine(view),
     ...hint(goal, decision, command),
     `Goal: ${excerpt(goal.objective, BRIEF_LENGTH)}`,
   ].join("\n");
+}
+
+function usersFirst(decision: Decision): Decision {
+  if (decision.kind !== "wait") return decision;
+  const rank = (reason: WaitReason): number => ("endedBy" in reason ? 0 : 1);
+  return { ...decision, reasons: [...decision.reasons].sort((one, other) => rank(one) - rank(other)) };
 }
 
 function turnsLine({ goal, limits }: StatusView): string {

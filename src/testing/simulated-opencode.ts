@@ -1,5 +1,5 @@
 import type { HostEvent, TurnError } from "../host/port.ts";
-import { ABORTED, AFTER } from "./simulated-engine.ts";
+import { ABORTED, AFTER, TASK_TOOL } from "./simulated-engine.ts";
 import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
 import { SimulatedTurns } from "./simulated-turns.ts";
 
@@ -253,9 +253,10 @@ export class SimulatedOpencode extends SimulatedTurns {
     const error = status === "retrying" ? undefined : ABORTED;
     const about = { sessionID, messageID, parentID: answered, summary, usage: undefined, fromBefore: true } as const;
     const idle = { type: "session-idle", sessionID } as const;
+    const calls = this.sessions.children(sessionID).flatMap((child) => abortedCall(sessionID, child) ?? []);
     return {
       abort: error === undefined ? [] : [{ type: "session-error", sessionID, error }, idle],
-      end: [{ type: "assistant-message", ...about, completedAt: this.options.clock.now(), error }, idle],
+      end: [...calls, { type: "assistant-message", ...about, completedAt: this.options.clock.now(), error }, idle],
     };
   }
 
@@ -337,4 +338,12 @@ export class SimulatedOpencode extends SimulatedTurns {
   metadata(sessionID: string): Readonly<Record<string, unknown>> {
     return this.sessions.must(sessionID).metadata;
   }
+}
+
+/** Of the Task tool, whose result its parent waits for. */
+function abortedCall(sessionID: string, { id, job }: SimulatedSession): HostEvent | undefined {
+  if (job === undefined || job.background) return undefined;
+  const { messageID, callID, title, background } = job;
+  const call = { sessionID, messageID, callID, tool: TASK_TOOL, output: "Tool execution aborted" } as const;
+  return { type: "tool", ...call, state: "error", child: { sessionID: id, background, title } };
 }

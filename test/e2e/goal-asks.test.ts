@@ -33,7 +33,10 @@ describe.concurrent("a question or a permission that is open holds the goal (G6)
     await toast("The goal waits for you: a question is open: the door");
     // The session works: there is no other place for the answer.
     await refused(play.goal("status"));
-    await toast("Goal: ask for a colour", "a question is open in this session: the door: Red or blue? (until you act)");
+    await toast(
+      "Goal: ask for a colour",
+      "waits: a question is open in this session: the door: Red or blue? (until you act)",
+    );
     expect(play.requests()).toHaveLength(1);
     await answer(ask, "question");
     await started;

@@ -58,7 +58,7 @@ describe("/goal", () => {
     const started = refused(play.goal("work for long"));
     await play.until("the turn works", () => play.requests().length === 1);
     for (const [words, said] of [
-      ["status", "Goal: work for long State: active"],
+      ["status", "State: active\nNow: waits: the agent is working"],
       ["why", "ago: it waits: the agent is working"],
       ["list", "work for long ("],
       ["edit work for longer", "Goal changed: work for longer."],

@@ -203,7 +203,17 @@ describe("the status", () => {
       "Tokens: 0",
       "Goal: xxxxxx",
     ]);
-    expect(brief.join("\n").length).toBeLessThanOrEqual(300);
+    expect(brief.join("\n").length).toBeLessThanOrEqual(350);
+  });
+
+  test("in a toast names first what only the user ends", () => {
+    const reasons = [
+      { why: "root-busy", until: T0 + SECOND },
+      { why: "asleep", endedBy: "user" },
+    ] as const;
+    expect(statusBrief({ ...view, decision: { kind: "wait", reasons } })).toContain(
+      "Now: waits: sleeping since OpenCode was started again (until you act); the agent is working",
+    );
   });
 
   test("shows the evidence of a goal that is complete", () => {
