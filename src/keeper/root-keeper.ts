@@ -189,6 +189,8 @@ export class RootKeeper {
     if (event.type === "assistant-message" && !event.summary) {
       this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
     }
+    // What was used in a turn is written when it is over, whatever comes of it.
+    if (inRoot && event.type === "session-idle" && !this.writer.hasGoal(this.goal)) this.markDirty(UNHURRIED_MS);
     if (!inRoot || this.context.config.run === undefined) return;
     // Whatever this turn starts dies with the process, whoever makes it.
     if (event.type === "session-busy") this.context.manager.watch(this.id);
@@ -344,7 +346,7 @@ export class RootKeeper {
   }
 
   private goalChanged(goal: Goal | undefined, event: GoalChange): void {
-    // What is used up while a turn works is written with what ends it.
+    // What is used up while a turn works is written at its end.
     if (event === "spent") return this.changed();
     this.markDirty(UNHURRIED.has(event) ? UNHURRIED_MS : 0);
     if (goal !== undefined) this.context.manager.watch(this.id);

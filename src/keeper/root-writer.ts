@@ -26,6 +26,8 @@ export class RootWriter {
   /** Of the last write that has landed, and the tasks of the one under way. */
   private writtenRuns: ReadonlySet<string> = new Set();
   private beingWritten: readonly Task[] = [];
+  /** Of the last write that has begun. */
+  private goal: Goal | undefined;
 
   constructor(private readonly context: RootWriterContext) {}
 
@@ -39,6 +41,11 @@ export class RootWriter {
     return this.writtenRuns.has(runKey(task));
   }
 
+  /** Whether a goal stands in the store as it is, or is on its way there. */
+  hasGoal(goal: Goal | undefined): boolean {
+    return this.goal === goal;
+  }
+
   /** Whether a claim is not older than ours: the user may have gone on elsewhere, and be back here since. */
   isOvertakenBy(claim: number): boolean {
     return claim >= this.claim;
@@ -47,6 +54,7 @@ export class RootWriter {
   /** The books were read, and are taken over. */
   takeOver(stored: StoredRoot): void {
     this.claim = stored.claim + 1;
+    this.goal = stored.goal;
     this.context.storage.wasRead();
     this.writtenRuns = new Set(stored.tasks.map(runKey));
   }
@@ -57,6 +65,7 @@ export class RootWriter {
     const { claim } = this;
     storage.begin(revision, reserved?.id);
     this.beingWritten = tasks;
+    this.goal = goal;
     const stored: StoredRoot = {
       version: 1,
       self: rootID,

@@ -4,7 +4,8 @@ import type { Answer, HostEvent } from "../../src/host/port.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect } from "../../src/keeper/messages.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
-import { aSession, CHILD, GATE, ROOT, T0, TIMING, UNKNOWN, VOICE } from "../support/builders.ts";
+import { aSession, CHILD, ROOT, T0, UNKNOWN, VOICE } from "../support/builders.ts";
+import { CONFIG } from "../support/keeper-config.ts";
 
 const SECOND = 1_000;
 
@@ -21,16 +22,7 @@ class Desk {
   };
   readonly keeper = new Keeper({
     clock: this.clock,
-    config: {
-      timing: TIMING,
-      gate: GATE,
-      command: "goal",
-      limits: { budget: { turns: 25, tokens: 0, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 1 },
-      concurrency: 5,
-      cancelOnInterrupt: true,
-      reportHoldMs: 900_000,
-      hasReadTool: true,
-    },
+    config: { ...CONFIG, limits: { ...CONFIG.limits, noProgressTurns: 1 } },
     storage: this.storage,
     adopts: true,
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
@@ -93,6 +85,32 @@ let desk: Desk;
 beforeEach(() => {
   desk = new Desk().host({ type: "session-seen", session: aSession(ROOT), created: true });
   desk.keeper.dispatch({ type: "goal", rootID: ROOT, event: SET });
+});
+
+describe("what is stored", () => {
+  /** The tokens of all writes so far, as the last of them has them. */
+  async function storedTokens(): Promise<number | undefined> {
+    const saves: number[] = [];
+    for (let rounds = 0; rounds < 10; rounds++) {
+      for (const effect of desk.effects.splice(0)) {
+        if (effect.type !== "save") continue;
+        saves.push(effect.stored.goal?.tokens.own ?? 0);
+        desk.keeper.dispatch({ type: "saved", rootID: ROOT, revision: effect.revision, result: { kind: "ok" } });
+      }
+      await desk.clock.advance(50);
+    }
+    return saves.at(-1);
+  }
+
+  test("what a turn has used is written at its end, although a task keeps the goal from going on", async () => {
+    const child = { ...aSession(CHILD), parentID: ROOT };
+    desk.host({ type: "session-seen", session: child, created: true }, { ...BUSY, sessionID: CHILD });
+    desk.host(...userSays("msg_2"), BUSY);
+    await storedTokens();
+    const used = { ...answer("msg_2", T0), messageID: "msg_3", usage: { tokens: 700, cost: 0 } } as HostEvent;
+    desk.host(used, IDLE);
+    expect(await storedTokens()).toBe(700);
+  });
 });
 
 describe("what counts as a turn", () => {
