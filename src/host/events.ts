@@ -82,26 +82,27 @@ export class EventTranslator {
     }
     const parentID = text(info.parentID);
     if (info.role !== "assistant" || parentID === undefined) return this.unread("message.updated");
+    const { created, completed } = record(info.time);
+    const completedAt = moment(completed);
+    if (completedAt === undefined && info.error === undefined) remember(this.begunAnswer, sessionID, messageID);
     this.sink.event({
       type: "assistant-message",
       sessionID,
       messageID,
       parentID,
       summary: info.summary === true,
-      completedAt: moment(record(info.time).completed),
+      completedAt,
       error: readProviderError(info.error, true),
-      ...(this.isFromBefore(sessionID, messageID, info) ? { fromBefore: true } : {}),
-      usage: moment(record(info.time).completed) === undefined ? undefined : readUsage(info),
+      ...(this.isOld(sessionID, messageID, created) ? { fromBefore: true } : {}),
+      usage: completedAt === undefined ? undefined : readUsage(info),
     });
   }
 
   /** Clocks are set back: what was heard to begin is of this instance, whenever that was. */
-  private isFromBefore(sessionID: string, messageID: string, info: Raw): boolean {
-    const { created, completed } = record(info.time);
-    const createdAt = moment(created);
-    if (moment(completed) === undefined && info.error === undefined) remember(this.begunAnswer, sessionID, messageID);
+  private isOld(sessionID: string, messageID: string, begunAt: unknown): boolean {
     if (this.begunAnswer.get(sessionID) === messageID) return false;
-    return createdAt !== undefined && createdAt < this.sink.loadedAt;
+    const at = moment(begunAt);
+    return at !== undefined && at < this.sink.loadedAt;
   }
 
   private part(part: Raw): void {
@@ -162,6 +163,7 @@ export class EventTranslator {
       tool,
       state: status,
       output: text(state.output) ?? text(state.error) ?? "",
+      ...(status === "error" && this.isOld(sessionID, messageID, record(state.time).start) ? { fromBefore: true } : {}),
       ...(childID === undefined ? {} : { child }),
     });
   }

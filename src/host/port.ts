@@ -197,6 +197,8 @@ export type HostEvent =
       readonly tool: string;
       readonly state: "running" | "completed" | "error";
       readonly output: string;
+      /** It was called before this instance was loaded, and was aborted with the one before. */
+      readonly fromBefore?: true;
       readonly child?: { readonly sessionID: string; readonly background: boolean; readonly title: string };
     }
   | {

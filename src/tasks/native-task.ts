@@ -18,8 +18,6 @@ export function onTool(task: Task, event: Extract<TaskEvent, { type: "tool" }>, 
   if (event.state === "running" || (event.state === "completed" && event.background)) return native;
   // The result of another call about the same child, e.g. an extension of a running job, ends nothing.
   if (native.run.callID !== event.callID) return native;
-  // It was aborted with the instance before this one, and OpenCode says so late: what its child has said is lost with it.
-  if (event.state === "error" && native.status === "missing" && native.doubt === "restart") return native;
   const delivery = byToolResult(task, event.messageID, now);
   if (event.state === "completed")
     return end(native, "completed", { text: keep(taskText(event.output)) }, delivery, now);

@@ -212,6 +212,8 @@ export class SessionWatch {
 
   private tool(event: Extract<HostEvent, { type: "tool" }>): void {
     const { child } = event;
+    // Its child may be at work again by now.
+    if (event.fromBefore) return;
     this.deps.signs.tool(event.sessionID, event.callID, event.state === "running");
     if (child === undefined) return;
     if (event.state === "running" && this.deps.tree.get(child.sessionID) === undefined) {

@@ -345,5 +345,5 @@ function abortedCall(sessionID: string, { id, job }: SimulatedSession): HostEven
   if (job === undefined || job.background) return undefined;
   const { messageID, callID, title, background } = job;
   const call = { sessionID, messageID, callID, tool: TASK_TOOL, output: "Tool execution aborted" } as const;
-  return { type: "tool", ...call, state: "error", child: { sessionID: id, background, title } };
+  return { type: "tool", ...call, state: "error", fromBefore: true, child: { sessionID: id, background, title } };
 }

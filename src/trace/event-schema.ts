@@ -84,6 +84,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     tool: z.string(),
     state: z.enum(["running", "completed", "error"]),
     output: text,
+    fromBefore: z.optional(z.literal(true)),
     child: z.optional(z.object({ sessionID: z.string(), background: z.boolean(), title: z.string() })),
   }),
   z.object({

@@ -70,7 +70,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
       };
     }
     case "tool": {
-      const { type, sessionID, messageID, callID, tool, state, output, child } = event;
+      const { type, sessionID, messageID, callID, tool, state, output, fromBefore, child } = event;
       return {
         type,
         sessionID,
@@ -79,6 +79,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
         tool,
         state,
         output: text(output),
+        fromBefore,
         child:
           child === undefined
             ? undefined

@@ -40,9 +40,9 @@ export function toHostEvent(traced: TracedHostEvent): HostEvent {
       return { ...message, completedAt, usage, error: failed, ...(fromBefore === undefined ? {} : { fromBefore }) };
     }
     case "tool": {
-      const { type, sessionID, messageID, callID, tool, state, output, child } = traced;
-      const call = { type, sessionID, messageID, callID, tool, state, output: filler(output) };
-      return child === undefined ? call : { ...call, child };
+      const { output, child, fromBefore, ...call } = traced;
+      const old = fromBefore === undefined ? {} : { fromBefore };
+      return { ...call, output: filler(output), ...old, ...(child === undefined ? {} : { child }) };
     }
     case "ask-opened":
       return { ...traced, about: filler(traced.about) };

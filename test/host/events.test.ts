@@ -109,6 +109,23 @@ describe("events of OpenCode", () => {
       expect(ended).toHaveProperty("fromBefore", true);
     });
 
+    test("and a call of it that was aborted with the instance before", () => {
+      const call = (status: string, start: number) => ({
+        ...part({
+          type: "tool",
+          tool: "bash",
+          callID: "call_1",
+          messageID: "msg_3",
+          state: { status, time: { start } },
+        }),
+      });
+      const old = LOADED_AT - 1;
+      const events = translate(call("error", old), call("error", LOADED_AT), call("completed", old)).events;
+      expect(events.map((event) => "fromBefore" in event)).toEqual([true, false, false]);
+      const [, begun] = translate(updated({ created: old }), call("error", old)).events;
+      expect(begun).not.toHaveProperty("fromBefore");
+    });
+
     test("that was begun since does not, also where a clock was set back", () => {
       const [since] = translate(updated({ created: LOADED_AT, completed: LOADED_AT + 1 })).events;
       const early = { created: LOADED_AT - 500 };

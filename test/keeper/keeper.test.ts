@@ -174,7 +174,7 @@ test("the records of a deleted root go without its books being opened or written
   desk.host({ type: "session-deleted", sessionID: ROOT });
   expect(desk.keeper.tasks(ROOT)).toHaveLength(2);
   desk.effects.length = 0;
-  await desk.clock.advance(2 * TIMING.cleanupDelayMs);
+  await desk.clock.advance(2 * CONFIG.timing.cleanupDelayMs);
   expect(desk.effects).toEqual([]);
   expect(desk.keeper.sizes).toEqual({ roots: 0, tasks: 0, signs: 0, armed: false });
 });

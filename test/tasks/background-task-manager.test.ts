@@ -161,6 +161,13 @@ describe("which child is a task", () => {
     ).toBe(T0 + MINUTE);
   });
 
+  test("the late error of a call that a reload has aborted ends none", () => {
+    const working = books().watch().receive(call());
+    const before = working.task();
+    expect(working.receive(call({ state: "error", fromBefore: true })).task()).toEqual(before);
+    expect(working.receive(call({ state: "error" })).task()).toMatchObject({ status: "failed" });
+  });
+
   test("a foreground call of a watched root makes one", () => {
     expect(books().watch().receive(call()).task()).toMatchObject({ origin: "foreground" });
   });

@@ -501,16 +501,6 @@ describe("interrupt and restart", () => {
     }
   });
 
-  test("after a restart the late end of an aborted call does not end the task that it waited for", () => {
-    const call = { callID: "call_1", background: false, messageID: "msg_1" } as const;
-    const foreground = aQueuedTask({ origin: "foreground", run: { number: 1, startedAt: T0, callID: "call_1" } });
-    const missing = next(foreground, { type: "restarted", runner: "next", waits: false });
-    expect(next(missing, { type: "tool", state: "error", output: "Tool execution aborted", ...call })).toEqual(missing);
-    expect(next(missing, { type: "tool", state: "completed", output: "done", ...call })).toMatchObject({
-      status: "completed",
-    });
-  });
-
   test("what was told before the restart is not told again", () => {
     const task = anEndedTask({ delivery: delivered() });
     expect(transition(task, { type: "restarted", runner: "next", waits: false }, at(T0))).toEqual({

@@ -304,10 +304,15 @@ describe("what is not in the inputs of a root is recorded beside them:", () => {
     life.goal();
     const [spoken, old] = [life.messageID(), life.messageID()];
     const aborted = { name: "MessageAbortedError", message: "Aborted" };
+    const child = { sessionID: "ses_old", background: false, title: "old" };
+    const call = { tool: "task", state: "error", output: "Tool execution aborted", child } as const;
+    life.seen("ses_old", ROOT);
+    life.host({ type: "session-busy", sessionID: "ses_old" });
     const ended = { summary: false, completedAt: life.clock.at, error: aborted, usage: undefined } as const;
     life.host(
       { type: "user-message", sessionID: ROOT, messageID: spoken, voice: VOICE },
       { type: "session-error", sessionID: ROOT, error: aborted },
+      { type: "tool", sessionID: ROOT, messageID: old, callID: "call_1", ...call, fromBefore: true },
       { type: "assistant-message", sessionID: ROOT, messageID: old, parentID: "msg_0", ...ended, fromBefore: true },
       { type: "session-idle", sessionID: ROOT },
     );
