@@ -30,7 +30,7 @@ export interface TaskToolDependencies extends Pick<ToolDependencies, "keeper" | 
   readonly tasks: TaskManager;
 }
 
-/** What `/goal` and `get_goal` show. */
+/** What `get_goal` shows, as `/goal` does. */
 export function statusOf(rootID: string, deps: ToolDependencies): string {
   const goal = deps.keeper.goal(rootID);
   return goal === undefined ? noGoalText(deps.command) : statusText(statusView(rootID, goal, deps));

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HostIds } from "../../src/host/message-id.ts";
-import type { HostEvent, Voice } from "../../src/host/port.ts";
+import type { HostEvent } from "../../src/host/port.ts";
 import type { KeeperConfig } from "../../src/keeper/config.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect, Input } from "../../src/keeper/messages.ts";
@@ -9,10 +9,9 @@ import { NO_USAGE } from "../../src/tasks/outcome.ts";
 import { readTrace } from "../../src/trace/read.ts";
 import { createRecorder, type Recorder } from "../../src/trace/recorder.ts";
 import type { TraceRecord } from "../../src/trace/schema.ts";
+import { VOICE } from "../support/builders.ts";
 import { CONFIG } from "../support/keeper-config.ts";
 import { ManualClock, ROOT } from "./fixtures.ts";
-
-export const VOICE: Voice = { agent: "build", model: { providerID: "p", modelID: "m" } };
 
 export interface LifeOptions {
   readonly directory: string;

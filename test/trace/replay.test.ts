@@ -6,8 +6,9 @@ import type { ProviderError } from "../../src/host/port.ts";
 import { replay } from "../../src/trace/replay.ts";
 import { replayText } from "../../src/trace/replay-text.ts";
 import type { TraceRecord } from "../../src/trace/schema.ts";
+import { VOICE } from "../support/builders.ts";
 import { ROOT } from "./fixtures.ts";
-import { type LifeOptions, RecordedLife, VOICE } from "./lives.ts";
+import { type LifeOptions, RecordedLife } from "./lives.ts";
 
 let directory: string;
 
