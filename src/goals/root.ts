@@ -2,15 +2,9 @@ import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
+import type { Ask } from "./asks.ts";
 
 type AssistantMessage = Extract<HostEvent, { type: "assistant-message" }>;
-
-export interface Ask {
-  readonly askID: string;
-  readonly sessionID: string;
-  readonly kind: "permission" | "question";
-  readonly about: string;
-}
 
 /** What the host shows of a root session. */
 export type Activity =
@@ -169,40 +163,6 @@ export function release(root: Root, now: number): Root {
   return root.activity.kind === "held" ? busy(root, now) : root;
 }
 
-/** An ask anywhere in the tree of the root. It closes with its reply, and with the end of its session's turn. */
-export function receiveAsk(root: Root, event: HostEvent): Root {
-  switch (event.type) {
-    case "ask-opened": {
-      const { askID, sessionID, kind, about } = event;
-      return { ...root, asks: [...root.asks.filter((ask) => ask.askID !== askID), { askID, sessionID, kind, about }] };
-    }
-    case "ask-closed":
-      return withAsks(root, (ask) => ask.askID !== event.askID);
-    case "session-idle":
-    case "session-deleted":
-      return withAsks(root, (ask) => ask.sessionID !== event.sessionID);
-    case "session-seen":
-    case "session-busy":
-    case "session-retrying":
-    case "session-error":
-    case "session-compacted":
-    case "user-message":
-    case "user-text":
-    case "assistant-text":
-    case "assistant-message":
-    case "tool":
-    case "turn-held":
-    case "turn-goes-on":
-    case "step-ended":
-      return root;
-  }
-}
-
-/** A session has ended, whether or not its last events were heard: nobody can answer its asks any more. */
-export function closeAsks(root: Root, sessionID: string): Root {
-  return withAsks(root, (ask) => ask.sessionID !== sessionID);
-}
-
 /** A turn of ours has started in the root: until it ends, what happens counts for it. */
 export function startTurn(root: Root, by: TurnBy): Root {
   // What is told in a turn that is held is read in it: that is the same turn.
@@ -313,8 +273,4 @@ function userSpoke(root: Root, messageID: string, now: number): Root {
     turn: NO_TURN,
     wait: undefined,
   };
-}
-
-function withAsks(root: Root, keep: (ask: Ask) => boolean): Root {
-  return root.asks.every(keep) ? root : { ...root, asks: root.asks.filter(keep) };
 }

@@ -1,6 +1,6 @@
 import { excerpt } from "../delivery/frame.ts";
 import { counts } from "../delivery/notice.ts";
-import type { Ask } from "../goals/root.ts";
+import type { Ask } from "../goals/asks.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import { isLive, isUntold, type Task } from "../tasks/task.ts";
 import type { KeeperConfig } from "./config.ts";

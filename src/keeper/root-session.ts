@@ -1,13 +1,12 @@
+import { closeAsks, receiveAsk } from "../goals/asks.ts";
 import type { GoalEvent } from "../goals/goal.ts";
 import {
-  closeAsks,
   endedByReload,
   isUndecided,
   LATE_ABORT_WITHIN_MS,
   newRoot,
   quieten,
   type Root,
-  receiveAsk,
   receiveInRoot,
   release,
   startTurn,

@@ -1,5 +1,5 @@
+import type { Ask } from "../goals/asks.ts";
 import type { Goal } from "../goals/goal.ts";
-import type { Ask } from "../goals/root.ts";
 import { isGoalkeepers } from "./books.ts";
 import { owedOf, type SessionTreeOwed } from "./owed.ts";
 import { type SessionTreeTask, tasksOf } from "./tasks.ts";

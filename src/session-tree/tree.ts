@@ -1,4 +1,4 @@
-import type { Ask } from "../goals/root.ts";
+import { type Ask, closeAsks, receiveAsk } from "../goals/asks.ts";
 import type { HostEvent, SessionInfo, Told, TurnError } from "../host/port.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { DEEPEST_CHAIN } from "../tasks/session-tree.ts";
@@ -115,12 +115,9 @@ export function receive(tree: Tree, event: TreeEvent, now: number): Tree {
       return answered(tree, event, now);
     case "tool":
       return called(tree, event, now);
-    case "ask-opened": {
-      const { askID, sessionID, kind, about } = event;
-      return { ...tree, asks: [...tree.asks.filter((ask) => ask.askID !== askID), { askID, sessionID, kind, about }] };
-    }
+    case "ask-opened":
     case "ask-closed":
-      return withAsks(tree, (ask) => ask.askID !== event.askID);
+      return receiveAsk(tree, event);
   }
 }
 
@@ -184,7 +181,7 @@ function seen(tree: Tree, { id, parentID, title, createdAt, metadata }: SessionI
 }
 
 function deleted(tree: Tree, sessionID: string, now: number): Tree {
-  const rest = withAsks(tree, (ask) => ask.sessionID !== sessionID);
+  const rest = closeAsks(tree, sessionID);
   if (sessionID === tree.rootID) return { ...rest, deleted: true };
   if (!tree.nodes.has(sessionID)) return rest;
   const nodes = new Map(tree.nodes);
@@ -201,7 +198,7 @@ function idle(tree: Tree, sessionID: string, now: number): Tree {
   const before = tree.nodes.get(sessionID);
   if (before === undefined || before.activity === "idle") return tree;
   const rested = withNode(tree, sessionID, now, { activity: "idle", since: now });
-  const next = { ...withAsks(rested, (ask) => ask.sessionID !== sessionID), heardAt: now };
+  const next = { ...closeAsks(rested, sessionID), heardAt: now };
   // An abort while the provider is asked again publishes no error: only this idle, with nothing answered.
   const aborted = sessionID === tree.rootID && before.activity === "retrying" && before.asked > before.answered;
   return aborted ? failed(next, { name: ABORT_ERROR, message: "The turn was aborted" }, now) : next;
@@ -264,10 +261,6 @@ function newNative(id: string, parentID: string, title: string): Native {
 
 function withNative(tree: Tree, native: Native): Tree {
   return { ...tree, natives: new Map(tree.natives).set(native.id, native) };
-}
-
-function withAsks(tree: Tree, keep: (ask: Ask) => boolean): Tree {
-  return tree.asks.every(keep) ? tree : { ...tree, asks: tree.asks.filter(keep) };
 }
 
 function later(one: string, other: string): string {

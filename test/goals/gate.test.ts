@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/goals/asks.ts";
 import {
   type Decision,
   decide,
@@ -8,7 +9,7 @@ import {
   rootReasons,
 } from "../../src/goals/gate.ts";
 import { type Goal, RELEASED_BY_USER } from "../../src/goals/goal.ts";
-import type { Ask, Root } from "../../src/goals/root.ts";
+import type { Root } from "../../src/goals/root.ts";
 import type { Delivery, Task } from "../../src/tasks/task.ts";
 import {
   aGoal,

@@ -1,11 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { frame } from "../../src/delivery/frame.ts";
+import { receiveAsk } from "../../src/goals/asks.ts";
 import {
-  closeAsks,
   newRoot,
   type Presence,
   type Root,
-  receiveAsk,
   receiveInRoot,
   release,
   rootDeadline,
@@ -312,43 +311,6 @@ describe("the turn", () => {
   });
 });
 
-describe("asks", () => {
-  const opened = (askID: string, sessionID = CHILD): HostEvent => {
-    return { type: "ask-opened", sessionID, askID, kind: "question", about: "Which?" };
-  };
-  const closed = (askID: string): HostEvent => {
-    return { type: "ask-closed", sessionID: CHILD, askID, kind: "question", rejected: false };
-  };
-  const asks = (...events: readonly HostEvent[]) => events.reduce(receiveAsk, aRoot()).asks.map(({ askID }) => askID);
-
-  test("hold from their opening, each once", () => {
-    expect(asks(opened("que_1"), opened("que_2"), opened("que_1"))).toEqual(["que_2", "que_1"]);
-    expect(receiveAsk(aRoot(), opened("que_1")).asks).toEqual([
-      { askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" },
-    ]);
-  });
-
-  test("close with their own reply, not with another one's", () => {
-    expect(asks(opened("que_1"), opened("que_2"), closed("que_1"))).toEqual(["que_2"]);
-  });
-
-  test.each(["session-idle", "session-deleted"] as const)("close with the end of their session: %s", (type) => {
-    expect(asks(opened("que_1"), opened("que_2", ROOT), { type, sessionID: CHILD })).toEqual(["que_2"]);
-  });
-
-  test("are not touched by anything else", () => {
-    const root = receiveAsk(aRoot(), opened("que_1"));
-    for (const event of [
-      BUSY,
-      closed("que_9"),
-      error(API_ERROR),
-      { type: "session-idle", sessionID: "ses_9" },
-    ] as const) {
-      expect(receiveAsk(root, event)).toBe(root);
-    }
-  });
-});
-
 test("the earliest of what a root waits for is its deadline", () => {
   const busy = busyRoot({
     activity: { kind: "busy", askAt: T0 + 2 * SECOND },
@@ -356,18 +318,6 @@ test("the earliest of what a root waits for is its deadline", () => {
   });
   expect(rootDeadline(busy)).toBe(T0 + SECOND);
   expect(rootDeadline({ ...busy, presence: { kind: "quiet", since: T0 } })).toBe(T0 + 2 * SECOND);
-});
-
-test("when a task has ended its asks are closed, whether or not its last events were heard", () => {
-  const ask = { askID: "que_1", kind: "question", about: "Which?" } as const;
-  const root = aRoot({
-    asks: [
-      { ...ask, sessionID: CHILD },
-      { ...ask, askID: "que_2", sessionID: ROOT },
-    ],
-  });
-  expect(closeAsks(root, CHILD).asks.map(({ askID }) => askID)).toEqual(["que_2"]);
-  expect(closeAsks(root, "ses_9")).toBe(root);
 });
 
 describe("the turn of an opencode run", () => {

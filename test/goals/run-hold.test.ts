@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/goals/asks.ts";
 import { type Decision, decide } from "../../src/goals/gate.ts";
-import type { Ask, Presence, Root, RunWait } from "../../src/goals/root.ts";
+import type { Presence, Root, RunWait } from "../../src/goals/root.ts";
 import { decideHold, type Hold, type HoldView, holdReasons, isTellingOverdue } from "../../src/goals/run-hold.ts";
 import type { Delivery, Task, TerminalStatus } from "../../src/tasks/task.ts";
 import {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/goals/asks.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
-import type { Ask } from "../../src/goals/root.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 import type { Effect, Observation } from "../../src/keeper/messages.ts";
 import { RootGoal } from "../../src/keeper/root-goal.ts";
