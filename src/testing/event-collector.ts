@@ -32,7 +32,11 @@ export interface EventCollector {
 }
 
 /** Subscribes to a server's events; resolves when the server has confirmed the subscription. */
-export async function collectEvents(url: string, directory: string): Promise<EventCollector & { close(): void }> {
+export async function collectEvents(
+  url: string,
+  directory: string,
+  timeoutMs: number,
+): Promise<EventCollector & { close(): void }> {
   const log = new ObservableLog<OpencodeEvent>("event", ({ type, properties }) =>
     `${type} ${properties.sessionID ?? ""}`.trim(),
   );
@@ -57,7 +61,7 @@ export async function collectEvents(url: string, directory: string): Promise<Eve
     response.on("close", () => log.end("the event stream ended"));
   });
   request.on("error", (error) => log.end(`the event stream failed: ${error.message}`));
-  await log.waitFor(({ type }) => type === "server.connected", { timeoutMs: 10_000 });
+  await log.waitFor(({ type }) => type === "server.connected", { timeoutMs });
 
   return {
     all: log.items,

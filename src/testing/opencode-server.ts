@@ -23,7 +23,7 @@ export class OpencodeStartError extends Error {
 }
 
 export interface ServeOptions {
-  /** How long the start may take, in milliseconds. @default 30000 */
+  /** How long the start may take, in milliseconds, and then the first answer. @default 30000 */
   readyTimeoutMs?: number;
   /** More arguments of `opencode serve`. */
   args?: readonly string[];
@@ -54,11 +54,12 @@ export async function startServer(
   environment: IsolatedEnvironment,
   options: ServeOptions = {},
 ): Promise<OpencodeServer> {
+  const readyTimeoutMs = options.readyTimeoutMs ?? 30_000;
   const started = await spawn(["serve", "--hostname", "127.0.0.1", "--port", "0", ...(options.args ?? [])]);
   try {
-    const url = await listening(started, options.readyTimeoutMs ?? 30_000, environment);
+    const url = await listening(started, readyTimeoutMs, environment);
     const [events, client] = await Promise.all([
-      collectEvents(url, environment.directory),
+      collectEvents(url, environment.directory, readyTimeoutMs),
       connect(url, environment.directory),
     ]);
     // void: `exited` never rejects.

@@ -84,7 +84,7 @@ export async function results({ server }: Stage, sessionID: string, tool: string
 
 /** The model request number `step`, from 0, of the task with this name. */
 export function asked({ model }: Stage, name: string, step = 0): Promise<ModelRequest> {
-  return model.waitForRequest((request) => isOf(request, name) && request.step === step, { timeoutMs: 30_000 });
+  return model.waitForRequest((request) => isOf(request, name) && request.step === step);
 }
 
 export function requestsOf({ model }: Stage, name: string): readonly ModelRequest[] {

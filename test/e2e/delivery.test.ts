@@ -33,7 +33,7 @@ describe.concurrent("a continuation through a host that fails", () => {
       const play = await stage.play(["First turn.", COMPLETE, "Done."]);
       breakCalls(stage.opencode.directory, play.id, { call: "promptAsync", how, times });
       await play.goal(`survive a host that ${how}`);
-      const { goal } = await play.untilGoal("complete", 40_000);
+      const { goal } = await play.untilGoal("complete");
       await play.until("the last step is asked for", () => play.requests().length === 3);
       expect(goal?.turns).toBe(1);
       const shown = (await play.messages()).filter((message) => textOf(message).includes('kind="continuation"'));
@@ -49,7 +49,7 @@ describe.concurrent("a continuation through a host that fails", () => {
   test("one that fails for ever pauses the goal with the reason, and the outcomes are undelivered (D4)", async () => {
     const play = await abortedTask(stage, "unheard", ["Never asked."]);
     breakCalls(stage.opencode.directory, play.id, { call: "promptAsync", how: "refuses", times: FOR_EVER });
-    const { goal, tasks } = await play.untilGoal("paused", 40_000);
+    const { goal, tasks } = await play.untilGoal("paused");
     expect(goal).toMatchObject({ by: "error", failures: 2, turns: 0 });
     expect(goal?.status === "paused" && goal.reason).toContain("out of order");
     expect(tasks).toMatchObject([{ status: "cancelled", delivery: { state: "undelivered" } }]);
@@ -64,7 +64,7 @@ describe.concurrent("a continuation through a host that fails", () => {
   test("an outcome that could not be delivered is named in the next message that can (D4)", async () => {
     const play = await abortedTask(stage, "overdue", [COMPLETE, "Done."]);
     breakCalls(stage.opencode.directory, play.id, { call: "promptAsync", how: "refuses", times: 4 });
-    await play.untilGoal("complete", 40_000);
+    await play.untilGoal("complete");
     await play.until("the outcome was answered", async () => (await reconciled(play)) === 1);
     const continuations = await play.framed("continuation");
     expect(continuations).toHaveLength(1);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createGate, type Reply, type RunResult } from "../../src/testing/index.ts";
+import { RUN_MS } from "./limits.ts";
 import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
 
 /** OpenCode asks this often in one turn before it reports a failure. */
@@ -34,7 +35,7 @@ beforeAll(async () => {
   before = counts();
   await stage.server.kill();
   const run = (play: Play, ...words: string[]) =>
-    stage.opencode.run(["run", "-s", play.id, "--command", "goal", ...words], { timeoutMs: 60_000 });
+    stage.opencode.run(["run", "-s", play.id, "--command", "goal", ...words], { timeoutMs: RUN_MS });
   const [edit, resume, list] = await Promise.all([
     run(paused, "edit", "be", "paused", "still"),
     run(complete, "resume"),

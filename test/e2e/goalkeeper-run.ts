@@ -14,6 +14,7 @@ import {
   startScriptedModel,
 } from "../../src/testing/index.ts";
 import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
+import { patientModel, until } from "./limits.ts";
 import { PLUGIN } from "./stage.ts";
 
 const PROGRAM = fileURLToPath(`${PLUGIN}/dist/cli.js`);
@@ -76,11 +77,13 @@ export async function openCliStage({
     if (name !== undefined) names.set(request.sessionID, name);
     return name;
   };
-  const model = await startScriptedModel((request): Promise<ReplySpec> => {
-    const reader = readers.get(nameOf(request) ?? "");
-    if (reader === undefined) throw new Error(`no script for ${request.firstUserText}`);
-    return reader.next(request);
-  });
+  const model = patientModel(
+    await startScriptedModel((request): Promise<ReplySpec> => {
+      const reader = readers.get(nameOf(request) ?? "");
+      if (reader === undefined) throw new Error(`no script for ${request.firstUserText}`);
+      return reader.next(request);
+    }),
+  );
   const files = { "opencode.json": JSON.stringify({ plugin: [[PLUGIN, options]] }) };
   const opencode = createIsolatedOpencode({ model, config, files });
   const bare = join(opencode.root, "bare");
@@ -141,13 +144,7 @@ function startRun(
         .split("\n")
         .filter((line) => line !== "")
         .map((line) => JSON.parse(line)),
-    async until(what, isSo) {
-      const deadline = Date.now() + 40_000;
-      while (!isSo()) {
-        if (Date.now() > deadline) throw new Error(`${what}: not within 40 s\n${stdout}\n${stderr}`);
-        await Bun.sleep(25);
-      }
-    },
+    until: (what, isSo) => until(what, isSo, () => `${stdout}\n${stderr}`),
     processes: () => processesWith(`${MARK}=${mark}`),
   };
   return run;

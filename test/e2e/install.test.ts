@@ -12,6 +12,7 @@ import {
   type ScriptedModel,
   startScriptedModel,
 } from "../../src/testing/index.ts";
+import { SERVE, until } from "./limits.ts";
 import { COMPLETE, PLUGIN } from "./stage.ts";
 
 const root = fileURLToPath(PLUGIN);
@@ -53,7 +54,7 @@ describe("the plugin as OpenCode installs and loads it", () => {
   beforeAll(async () => {
     model = await startScriptedModel([COMPLETE, "Done."]);
     opencode = createIsolatedOpencode({ model, env: { npm_config_registry: `http://127.0.0.1:${registry.port}/` } });
-    server = await opencode.serve();
+    server = await opencode.serve(SERVE);
   });
 
   afterAll(async () => {
@@ -93,8 +94,11 @@ describe("the plugin as OpenCode installs and loads it", () => {
     // It is written a moment after the turn has ended.
     const goal = { objective: "be installed", status: "complete" };
     const stored = async () => (await server.metadata(path.id)).goalkeeper ?? {};
-    for (let again = 0; again < 100 && !Bun.deepMatch({ goal }, await stored()); again++) await Bun.sleep(50);
-    expect(await stored()).toMatchObject({ goal });
+    await until(
+      "the goal is met",
+      async () => Bun.deepMatch({ goal }, await stored()),
+      async () => JSON.stringify(await stored()),
+    );
   }
 });
 

@@ -78,7 +78,6 @@ describe("the end of a launched task", () => {
     await play.say("start it");
     const { properties } = await stage.server.events.waitFor(
       ({ type, properties }) => type === "question.asked" && properties.sessionID === play.id,
-      { timeoutMs: 30_000 },
     );
     gate.open();
     await untilTask(play, "swift", ({ status }) => status === "completed");
@@ -292,7 +291,7 @@ describe.concurrent("the session metadata of a root with launched tasks", () => 
       const neighbours = async () =>
         Object.keys(await stage.server.metadata(play.id)).filter((key) => /^neigh/.test(key));
       const theirs = [1, 2, 3, 4].map((number) => `neighbour_${number}`);
-      await play.until("all of theirs is there", async () => (await neighbours()).length === 4, 5_000).catch(() => {});
+      await play.until("all of theirs is there", async () => (await neighbours()).length === 4);
       expect((await neighbours()).sort()).toEqual(theirs);
       for (const name of names) expect(await toldTimes(play, `${name} result`)).toBe(1);
     });
@@ -415,7 +414,7 @@ describe("a root whose session metadata can never be written", () => {
   async function untilToast(words: string, from: number): Promise<void> {
     const isToast = ({ type, properties }: OpencodeEvent) =>
       type === "tui.toast.show" && String(properties.message).includes(words);
-    await stage.server.events.waitFor(isToast, { from, timeoutMs: 30_000 });
+    await stage.server.events.waitFor(isToast, { from });
   }
 });
 

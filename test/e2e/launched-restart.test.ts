@@ -262,7 +262,7 @@ async function playSix(stage: Stage, rest: readonly (Reply | ReplyFunction)[]): 
   for (const name of ["done", "broken", "torn"]) await untilTask(play, name, isStarted);
   const { id: brokenID } = await untilTask(play, "broken");
   const isSecond = ({ sessionID, step }: ModelRequest) => sessionID === brokenID && step === 1;
-  await stage.model.waitForRequest(isSecond, { timeoutMs: 30_000 });
+  await stage.model.waitForRequest(isSecond);
   const { id } = await untilTask(play, "done");
   await play.untilIdle();
   const kill = async () => {

@@ -352,9 +352,7 @@ describe.concurrent("reading a launched task", () => {
     await Bun.sleep(300);
     expect(play.requests()).toHaveLength(3);
     gate.open();
-    const openedAt = Date.now();
     await untilTurn(play, 4);
-    expect(Date.now() - openedAt).toBeLessThan(2_000);
     const [inVain, result] = await results(stage, play.id, "background_output");
     expect(inVain).toContain("[It has not ended within 0.3 seconds.");
     expect(result).toEndWith("Its result:\nworth waiting");
@@ -599,9 +597,7 @@ async function playRead(
 
 /** Words that a model streams have reached OpenCode. */
 async function said({ server }: Stage, words: string): Promise<void> {
-  await server.events.waitFor(({ properties }) => String(properties.delta ?? "").includes(words), {
-    timeoutMs: 30_000,
-  });
+  await server.events.waitFor(({ properties }) => String(properties.delta ?? "").includes(words));
 }
 
 function bash(command: string) {

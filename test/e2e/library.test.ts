@@ -9,6 +9,7 @@ import type { TaskManager } from "../../src/library/task-manager.ts";
 import type { Task } from "../../src/tasks/task.ts";
 import { createGate, type ReplyFunction } from "../../src/testing/index.ts";
 import { AUTHOR_URL, type AuthorCall, type SeenChange } from "./library-author.ts";
+import { until } from "./limits.ts";
 import { logLines, vanish } from "./other-client.ts";
 import { COMPLETE, openStages, PLUGIN, type Play, type Stage, textOf } from "./stage.ts";
 
@@ -412,7 +413,7 @@ describe("killed with SIGKILL, started again", () => {
 
     test("a lost task that its manager tells at once is not told again when the goal goes on (M7)", async () => {
       const { woken: play } = plays;
-      await play.until("its manager has told it", async () => (await play.framed("task-outcome")).length === 1, 45_000);
+      await play.until("its manager has told it", async () => (await play.framed("task-outcome")).length === 1);
       await play.untilIdle();
       await play.say("go on");
       await play.untilGoal("complete");
@@ -423,8 +424,8 @@ describe("killed with SIGKILL, started again", () => {
     test("one that both tell when the user writes is told by one of them (M7)", async () => {
       const { asleep: play } = plays;
       const isLost = async () => (await author.get(lost.asleep.id))?.status === "lost";
-      await play.until("the task is known to be lost", isLost, 45_000);
-      await play.until("here, too", async () => (await play.stored())?.tasks[0]?.status === "lost", 45_000);
+      await play.until("the task is known to be lost", isLost);
+      await play.until("here, too", async () => (await play.stored())?.tasks[0]?.status === "lost");
       await Bun.sleep(2_500);
       await play.say("go on");
       await play.untilGoal("complete");
@@ -459,9 +460,8 @@ describe("killed with SIGKILL, started again", () => {
     });
 
     test("without it nothing is said before the user writes, and then once (M6)", async () => {
-      // A look that a busy machine answers too late is made again after 15 s.
       const isLost = async () => (await author.get(sleeper.id))?.status === "lost";
-      await asleep.until("the task is known to be lost", isLost, 45_000);
+      await asleep.until("the task is known to be lost", isLost);
       await Bun.sleep(500);
       expect(await asleep.prompts()).toEqual(["hello"]);
       await asleep.say("go on");
@@ -568,12 +568,9 @@ function manager(stage: () => Stage, key: Key): Remote {
 /** The file of a process that was killed stays until the next one has started. */
 async function authorURL({ opencode }: Stage): Promise<string> {
   const file = join(opencode.directory, AUTHOR_URL);
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const url = existsSync(file) ? readFileSync(file, "utf8") : "";
-    if (url !== "" && (await isUp(url))) return url;
-    await Bun.sleep(25);
-  }
-  throw new Error("the author's plugin does not answer");
+  const url = () => (existsSync(file) ? readFileSync(file, "utf8") : "");
+  await until("the author's plugin answers", async () => url() !== "" && (await isUp(url())));
+  return url();
 }
 
 async function isUp(url: string): Promise<boolean> {

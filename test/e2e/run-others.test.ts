@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createGate } from "../../src/testing/index.ts";
 import { launch } from "./background.ts";
+import { until } from "./limits.ts";
 import { COMPANION } from "./run-companion.ts";
 import { NEIGHBOUR } from "./run-neighbour.ts";
 import { openRun, rootMetadata, said, storedRoot } from "./run-stage.ts";
@@ -77,7 +78,7 @@ describe.concurrent("opencode run beside other plugins", () => {
     );
     const first = await stage.opencode.start(["run", "look at it"]);
     const isStored = () => JSON.stringify(rootMetadata(stage)).includes("helper");
-    while (!first.stderr.includes("goalkeeper: waiting for") || !isStored()) await Bun.sleep(50);
+    await until("it waits, and that is stored", () => first.stderr.includes("goalkeeper: waiting for") && isStored());
     await first.kill();
     expect(await stage.run("-c", "what of it?")).toMatchObject({ exitCode: 0 });
     // With the user's message, when it was known by then, or in one of its own.

@@ -16,6 +16,7 @@ import {
 } from "../../src/testing/index.ts";
 import { readTrace } from "../../src/trace/read.ts";
 import type { TraceRecord } from "../../src/trace/schema.ts";
+import { patientModel, RUN_MS } from "./limits.ts";
 import { PLUGIN } from "./stage.ts";
 
 export interface RunStageOptions extends Omit<EnvironmentOptions, "model" | "plugins"> {
@@ -43,7 +44,7 @@ export interface RunStage {
 
 export async function openRun(script: Script, stage: RunStageOptions = {}): Promise<RunStage> {
   const { options = {}, goalkeeper = true, before = [], after = [], model: modelOptions = {}, ...environment } = stage;
-  const model = await startScriptedModel(script, modelOptions);
+  const model = patientModel(await startScriptedModel(script, modelOptions));
   const ours = goalkeeper ? [[PLUGIN, { debug_log: true, ...options }] as const] : [];
   const opencode = createIsolatedOpencode({ model, plugins: [...before, ...ours, ...after], ...environment });
   const requests = () => model.requests.filter(({ kind, parentSessionID }) => kind === "turn" && !parentSessionID);
@@ -51,7 +52,7 @@ export async function openRun(script: Script, stage: RunStageOptions = {}): Prom
     opencode,
     model,
     requests,
-    run: (...args) => opencode.run(["run", ...args], { timeoutMs: 110_000 }),
+    run: (...args) => opencode.run(["run", ...args], { timeoutMs: RUN_MS }),
     lastRead: () => JSON.stringify(requests().at(-1)?.messages.at(-1) ?? ""),
     trace() {
       const directory = join(opencode.root, "state", "opencode-goalkeeper", "traces");

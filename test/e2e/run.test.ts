@@ -6,6 +6,7 @@ import {
   type ScriptedToolCall,
 } from "../../src/testing/index.ts";
 import { launch, read } from "./background.ts";
+import { until } from "./limits.ts";
 import { COMPANION } from "./run-companion.ts";
 import { events, openRun, type RunStage, rootMetadata, said, storedRoot, usedLast } from "./run-stage.ts";
 import { COMPLETE, PLUGIN, task } from "./stage.ts";
@@ -239,7 +240,10 @@ describe.concurrent("opencode run with background tasks", () => {
       children: { alpha: { text: "never said", delayMs: 30_000 } },
     });
     const running = await stage.opencode.start(["run", "look at it"]);
-    await until(() => running.stderr.includes("goalkeeper: waiting for") && hasBegun(stage));
+    await until(
+      "it waits for a task at work",
+      () => running.stderr.includes("goalkeeper: waiting for") && hasBegun(stage),
+    );
     running.signal("SIGINT");
     expect(await running.exited).toMatchObject({ signal: "SIGINT" });
     expect(await stage.run("-c", "what of it?")).toMatchObject({ exitCode: 0 });
@@ -323,7 +327,10 @@ describe.concurrent("opencode run with a goal", () => {
       children: { alpha: { hang: true }, front: { text: "nothing there", delayMs: 500 } },
     });
     const first = await stage.opencode.start(["run", "--command", "goal", "fix it"]);
-    await until(() => first.stderr.includes("goalkeeper: waiting for") && hasBegun(stage));
+    await until(
+      "it waits for a task at work",
+      () => first.stderr.includes("goalkeeper: waiting for") && hasBegun(stage),
+    );
     await first.kill();
     const asleep = storedRoot(stage);
     expect(asleep?.goal?.status).toBe("active");
@@ -387,12 +394,4 @@ function continuations(stage: RunStage): string[] {
 /** A task whose answer has not begun is not lost with its process: it is started again. */
 function hasBegun({ model }: RunStage): boolean {
   return model.requests.some(({ parentSessionID }) => parentSessionID !== undefined);
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!isTrue()) {
-    if (Date.now() > deadline) throw new Error("not within 60 s");
-    await Bun.sleep(25);
-  }
 }

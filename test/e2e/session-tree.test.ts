@@ -8,6 +8,7 @@ import { createGate } from "../../src/testing/index.ts";
 import { books } from "../session-tree/stories.ts";
 import { aGoal } from "../support/builders.ts";
 import { asked, calm, launch, warmUp } from "./background.ts";
+import { WAIT_MS } from "./limits.ts";
 import { COMPLETE, openStages, type Play, type Stage, task } from "./stage.ts";
 
 /** A project with goalkeeper's plugin, and one without it. */
@@ -22,7 +23,7 @@ beforeAll(async () => {
     { goalkeeper: false, config: { ...nested, permission } },
   ]);
   await Promise.all([warmUp(stage), warmUp(bare)]);
-}, 60_000);
+});
 
 afterAll(() => stage?.[Symbol.asyncDispose]());
 
@@ -32,7 +33,7 @@ function watch({ server }: Stage, play: Play, options: Options = {}) {
   const states: SessionTreeState[] = [];
   let isOver = false;
   const outcome = waitForSessionTree(server.client, play.id, {
-    timeoutMs: 60_000,
+    timeoutMs: WAIT_MS,
     ...options,
     onChange: (state) => void states.push(state),
   }).then((ended): SessionTreeOutcome => {
@@ -117,9 +118,7 @@ describe.concurrent("without goalkeeper's plugin", () => {
     const { sessionID } = await asked(bare, "stopped");
     await play.untilIdle();
     await bare.server.abort(sessionID);
-    const startedAt = Date.now();
     expect(await wait.outcome).toMatchObject({ kind: "settled" });
-    expect(Date.now() - startedAt).toBeLessThan(6_000);
   });
 
   test("a turn that fails is an outcome with its error", async () => {
@@ -304,10 +303,7 @@ describe("when OpenCode goes away", () => {
     await play.say("hang");
     await wait.until("it works", ({ rootIsIdle }) => !rootIsIdle);
     const restarted = bare.restart({ kill });
-    const leftAt = Date.now();
     const outcome = await wait.outcome;
-    // An orderly stop may take OpenCode three seconds.
-    expect(Date.now() - leftAt).toBeLessThan(5_000);
     await restarted;
     return { outcome, play };
   };
@@ -316,7 +312,7 @@ describe("when OpenCode goes away", () => {
     const { outcome, play } = await goesAway(true);
     expect(outcome).toMatchObject({ kind: "stream-closed", state: { rootIsIdle: false } });
     expect(await watch(bare, play).outcome).toMatchObject({ kind: "settled", answered: false });
-  }, 60_000);
+  });
 
   test("stopped, the wait ends at once and says so; when it comes back, a prompt is waited for of which nothing is seen while OpenCode still starts", async () => {
     const play = await bare.play(["Before.", "After."]);
@@ -327,7 +323,7 @@ describe("when OpenCode goes away", () => {
     expect(await watch(bare, play).outcome).toMatchObject({ kind: "settled", answered: true });
     expect(play.requests()).toHaveLength(2);
     expect(outcome).toMatchObject({ kind: "stream-closed", state: { rootIsIdle: false } });
-  }, 60_000);
+  });
 });
 
 /** Passes a connection on, and can cut all that are open. */

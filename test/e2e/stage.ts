@@ -18,6 +18,7 @@ import {
 } from "../../src/testing/index.ts";
 import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
 import { sessionHelpers } from "../../src/testing/session-helpers.ts";
+import { patientModel, patientServer, SERVE, until, WAIT_MS } from "./limits.ts";
 
 /** The built plugin, as a user's OpenCode loads it from a folder. */
 export const PLUGIN = new URL("../../", import.meta.url).href.replace(/\/$/, "");
@@ -60,8 +61,8 @@ export interface Play {
   framed(kind: string): Promise<string[]>;
   /** Model requests of this root, children left out. */
   requests(): readonly ModelRequest[];
-  until(what: string, isTrue: () => boolean | Promise<boolean>, timeoutMs?: number): Promise<void>;
-  untilGoal(status: string, timeoutMs?: number): Promise<StoredRoot>;
+  until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void>;
+  untilGoal(status: string): Promise<StoredRoot>;
   /** OpenCode shows the session as idle, and still does a moment later. */
   untilIdle(): Promise<void>;
 }
@@ -73,7 +74,7 @@ export async function openStage({ models, ...options }: StageOptions = {}): Prom
   const { goalkeeper, options: ours, before, after, ...environment } = options;
   const played = await playModel(models);
   const opencode = createIsolatedOpencode({ model: played.model, plugins: pluginsOf(options), ...environment });
-  let server = await opencode.serve();
+  let server = patientServer(await opencode.serve(SERVE));
   return createStage(played, opencode, {
     current: () => server,
     async restart(options) {
@@ -102,7 +103,7 @@ export async function openStages<const All extends readonly ProjectOptions[]>(
     writeFileSync(join(directory, "opencode.json"), JSON.stringify({ ...project.config, plugin }));
     return directory;
   });
-  let server = await opencode.serve();
+  let server = patientServer(await opencode.serve(SERVE));
   const open = () => Promise.all(directories.map((directory) => serverIn(directory, server)));
   let servers = await open();
   const restart = async (options: { readonly kill?: boolean }) => {
@@ -119,9 +120,14 @@ export async function openStages<const All extends readonly ProjectOptions[]>(
 /** The same process, asked about another directory. */
 async function serverIn(directory: string, server: OpencodeServer): Promise<OpencodeServer> {
   const client = createOpencodeClient({ baseUrl: server.url, directory });
-  const events = await collectEvents(server.url, directory);
+  const events = await collectEvents(server.url, directory, WAIT_MS);
   void server.exited.then(() => events.close());
-  return Object.assign(Object.create(server), { ...sessionHelpers(client, events), client, events });
+  const here: OpencodeServer = Object.assign(Object.create(server), {
+    ...sessionHelpers(client, events),
+    client,
+    events,
+  });
+  return patientServer(here);
 }
 
 /** As a configuration has it: an absolute path is none. */
@@ -154,7 +160,7 @@ async function playModel(models: ScriptedModelOptions["models"]) {
     },
     models === undefined ? {} : { models },
   );
-  return { model, readers };
+  return { model: patientModel(model), readers };
 }
 
 function createStage(
@@ -200,13 +206,7 @@ function createPlay(id: string, stage: Stage): Play {
     framed: async (kind) =>
       (await play.prompts()).filter((text) => text.includes(`<goalkeeper kind="${kind}" id="msg_`)),
     requests: () => stage.model.requests.filter((request) => request.kind === "turn" && request.sessionID === id),
-    async until(what, isTrue, timeoutMs = 40_000) {
-      const deadline = Date.now() + timeoutMs;
-      while (!(await isTrue())) {
-        if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms\n${await report(play, stage)}`);
-        await Bun.sleep(25);
-      }
-    },
+    until: (what, isTrue) => until(what, isTrue, () => report(play, stage)),
     async untilIdle() {
       let quiet = 0;
       const isQuiet = async () => {
@@ -216,13 +216,13 @@ function createPlay(id: string, stage: Stage): Play {
       };
       await play.until("the session is idle", isQuiet);
     },
-    async untilGoal(status, timeoutMs) {
+    async untilGoal(status) {
       let stored: StoredRoot | undefined;
       const reached = async () => {
         stored = await play.stored();
         return stored?.goal?.status === status;
       };
-      await play.until(`the goal is ${status}`, reached, timeoutMs);
+      await play.until(`the goal is ${status}`, reached);
       if (stored === undefined) throw new Error("unreachable: the goal was seen");
       return stored;
     },

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { METADATA_KEY, setAsideKey } from "../../src/host/store.ts";
 import { createGate } from "../../src/testing/index.ts";
+import { until } from "./limits.ts";
 import { logLines, request, writeMetadata } from "./other-client.ts";
 import { COMPLETE, openStages, PLUGIN, type Play, type Stage, task } from "./stage.ts";
 import { breakCalls, calls, UNRELIABLE_HOST } from "./unreliable-host.ts";
@@ -77,7 +78,7 @@ describe.concurrent("metadata that others write", () => {
       expect(calls(stage.opencode.directory, play.id).length).toBeGreaterThanOrEqual(4);
       const neighbours = async () =>
         Object.keys(await stage.server.metadata(play.id)).filter((key) => /^neigh/.test(key));
-      await play.until("all of it is there", async () => (await neighbours()).length === 4, 5_000);
+      await play.until("all of it is there", async () => (await neighbours()).length === 4);
       expect(await play.framed("continuation")).toHaveLength(2);
     });
   }
@@ -188,7 +189,6 @@ describe.concurrent("what happens to a session", () => {
     await play.goal("be stored");
     const { properties } = await stage.server.events.waitFor(
       ({ type, properties }) => type === "tui.toast.show" && String(properties.message).includes("could not be stored"),
-      { timeoutMs: 30_000 },
     );
     expect(properties.message).toContain("out of order");
     expect(play.requests()).toHaveLength(1);
@@ -277,6 +277,6 @@ async function forked(play: Play, replies: readonly (string | typeof COMPLETE)[]
 
 /** OpenCode writes its log a little later. */
 async function untilLogged(stage: Stage, words: string): Promise<void> {
-  for (let tries = 0; tries < 100 && logLines(stage, words).length === 0; tries++) await Bun.sleep(50);
+  await until(`the log says "${words}"`, () => logLines(stage, words).length > 0);
   expect(logLines(stage, words)).toHaveLength(1);
 }

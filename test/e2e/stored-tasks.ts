@@ -3,9 +3,6 @@ import type { TaskStub } from "../../src/keeper/stored-root.ts";
 import { isEnded } from "../../src/tasks/task.ts";
 import { type Play, textOf } from "./stage.ts";
 
-/** Restarts take their time on a machine with much else to do. */
-const PATIENCE_MS = 40_000;
-
 export async function storedTasks(play: Play): Promise<readonly TaskStub[]> {
   return (await play.stored())?.tasks ?? [];
 }
@@ -21,7 +18,7 @@ export async function untilTask(
     found = (await storedTasks(play)).find(({ title }) => title === name);
     return found !== undefined && isTrue(found);
   };
-  await play.until(`the task "${name}" is as it should be`, isThere, PATIENCE_MS);
+  await play.until(`the task "${name}" is as it should be`, isThere);
   if (found === undefined) throw new Error("unreachable: the task was seen");
   return found;
 }
@@ -32,7 +29,7 @@ export async function untilAllReconciled(play: Play): Promise<readonly TaskStub[
     tasks = await storedTasks(play);
     return tasks.length > 0 && tasks.every(isReconciled);
   };
-  await play.until("every outcome was told and answered", isTrue, PATIENCE_MS);
+  await play.until("every outcome was told and answered", isTrue);
   return tasks;
 }
 

@@ -210,7 +210,6 @@ describe.concurrent("a task on the real OpenCode", () => {
     await stage.server.prompt(child.id, "back again: ask first");
     const asked = await stage.server.events.waitFor(
       ({ type, properties }) => type === "permission.asked" && properties.sessionID === child.id,
-      { timeoutMs: 30_000 },
     );
     await play.goal("wait until it is back");
     // A refused permission ends the turn with an unfinished transcript: is the child still at work, or gone?
@@ -349,21 +348,17 @@ function bash(command: string) {
 async function childAtStep(play: Play, { model }: Stage, step: number): Promise<string> {
   const { sessionID } = await model.waitForRequest(
     (request) => request.kind === "turn" && request.parentSessionID === play.id && request.step === step,
-    { timeoutMs: 30_000 },
   );
   return sessionID;
 }
 
 /** Waits until the record was stored with a status, also if it has gone since. */
 async function untilStored(play: Play, { server }: Stage, taskID: string, status: string): Promise<void> {
-  await server.events.waitFor(
-    ({ type, properties }) => {
-      if (type !== "session.updated" || properties.info?.id !== play.id) return false;
-      const { metadata } = properties.info as { metadata?: { goalkeeper?: StoredRoot } };
-      return metadata?.goalkeeper?.tasks.some((stub) => stub.id === taskID && stub.status === status) === true;
-    },
-    { timeoutMs: 30_000 },
-  );
+  await server.events.waitFor(({ type, properties }) => {
+    if (type !== "session.updated" || properties.info?.id !== play.id) return false;
+    const { metadata } = properties.info as { metadata?: { goalkeeper?: StoredRoot } };
+    return metadata?.goalkeeper?.tasks.some((stub) => stub.id === taskID && stub.status === status) === true;
+  });
 }
 
 /** In how many user-role messages of the root the words stand. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { createGate, type Gate, type OpencodeServer, type Reply } from "../../src/testing/index.ts";
 import { asked, LIST, launches } from "./background.ts";
+import { patientServer, SERVE } from "./limits.ts";
 import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
 import { isReconciled, isStarted, isWaiting, untilTask } from "./stored-tasks.ts";
 
@@ -32,7 +33,7 @@ beforeAll(async () => {
     playTask(["You are back.", COMPLETE, "Done."]),
     playLaunched(),
   ]);
-  b = await stage.opencode.serve();
+  b = patientServer(await stage.opencode.serve(SERVE));
 });
 
 afterAll(() => stage[Symbol.asyncDispose]());
@@ -112,7 +113,7 @@ describe("two OpenCode processes on one database (M9)", () => {
 
   test("the second process hears of the task's end when it reads again what is stored, and goes on once", async () => {
     const { play } = late;
-    await play.untilGoal("complete", 40_000);
+    await play.untilGoal("complete");
     const prompts = await play.prompts();
     expect(prompts.filter((text) => text.includes("slow result"))).toHaveLength(1);
     expect(prompts.filter((text) => text.includes('kind="continuation"'))).toHaveLength(1);
@@ -177,7 +178,7 @@ describe("when the first process is killed", () => {
   test("the user's next message in the second one starts there what waited (M9)", async () => {
     const { play } = launched;
     await b.prompt(play.id, "what now");
-    await play.until("all is told", async () => (await stored(play)).tasks.every(isReconciled), 40_000);
+    await play.until("all is told", async () => (await stored(play)).tasks.every(isReconciled));
     const { tasks } = await stored(play);
     expect(tasks.map(({ status }) => status)).toEqual(["completed", "lost", "completed"]);
     const told = (await b.messages(play.id)).filter(({ info }) => info.role === "user").map(textOf);

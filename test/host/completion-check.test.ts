@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CheckResult, runCompletionCheck } from "../../src/host/completion-check.ts";
+import { runCompletionCheck } from "../../src/host/completion-check.ts";
+import { until } from "../e2e/limits.ts";
 
 function inShell(script: string): { command: string[] } {
   return { command: ["sh", "-c", script] };
@@ -20,22 +21,13 @@ function isAlive(pid: number): boolean {
 }
 
 async function pidIn(file: string): Promise<number> {
-  for (let look = 0; look < 250; look++) {
-    const pid = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
-    if (pid > 0) return pid;
-    await Bun.sleep(20);
-  }
-  throw new Error(`there is no pid in ${file}`);
+  const pid = () => (existsSync(file) ? Number(readFileSync(file, "utf8")) : 0);
+  await until(`there is a pid in ${file}`, () => pid() > 0);
+  return pid();
 }
 
-async function expectDead(pid: number): Promise<void> {
-  for (let look = 0; look < 100 && isAlive(pid); look++) await Bun.sleep(20);
-  expect(isAlive(pid)).toBe(false);
-}
-
-/** What it answers; "pending" when that takes longer than it may. */
-function within(ms: number, result: Promise<CheckResult>): Promise<CheckResult | "pending"> {
-  return Promise.race([result, Bun.sleep(ms).then(() => "pending" as const)]);
+function expectDead(pid: number): Promise<void> {
+  return until(`the process ${pid} is dead`, () => !isAlive(pid));
 }
 
 async function inPlace<T>(work: (place: string) => Promise<T>): Promise<T> {
@@ -81,8 +73,8 @@ describe.concurrent("the completion check", () => {
   test("that does not end in time is ended, with all that it has started", () =>
     inPlace(async (place) => {
       const script = "sh -c 'echo $$ > pid; sleep 30' & sleep 30";
-      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 0.5 }, place);
-      expect(result).toMatchObject({ kind: "failed", how: "did not end within 0.5 s" });
+      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 1.5 }, place);
+      expect(result).toMatchObject({ kind: "failed", how: "did not end within 1.5 s" });
       const pid = Number(readFileSync(join(place, "pid"), "utf8"));
       await expectDead(pid);
     }));
@@ -90,8 +82,8 @@ describe.concurrent("the completion check", () => {
   test("does not wait for something that has left its group, and holds its output open", () =>
     inPlace(async (place) => {
       const script = "setsid sh -c 'echo $$ > pid; exec sleep 30' & sleep 30";
-      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 0.5 }, place);
-      expect(result).toMatchObject({ how: "did not end within 0.5 s" });
+      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 1.5 }, place);
+      expect(result).toMatchObject({ how: "did not end within 1.5 s" });
       const pid = Number(readFileSync(join(place, "pid"), "utf8"));
       expect(isAlive(pid)).toBe(true);
       process.kill(pid, "SIGKILL");
@@ -111,9 +103,7 @@ describe.concurrent("the completion check", () => {
     inPlace(async (place) => {
       const script = (code: number) => `setsid sh -c 'echo $$ > pid${code}; exec sleep 30' & exit ${code}`;
       const [passed, broken] = await Promise.all(
-        [0, 4].map((code) =>
-          within(3_000, runCompletionCheck({ ...inShell(script(code)), timeout_seconds: 2 }, place)),
-        ),
+        [0, 4].map((code) => runCompletionCheck({ ...inShell(script(code)), timeout_seconds: 20 }, place)),
       );
       for (const code of [0, 4]) process.kill(await pidIn(join(place, `pid${code}`)), "SIGKILL");
       expect(passed).toEqual({ kind: "passed" });
@@ -123,7 +113,7 @@ describe.concurrent("the completion check", () => {
   test("that passes and leaves a server running in its group has passed, and the server is ended", () =>
     inPlace(async (place) => {
       const script = "sh -c 'echo $$ > pid; exec sleep 30' & until test -s pid; do sleep 0.02; done; echo ok";
-      const result = await within(3_000, runCompletionCheck({ ...inShell(script), timeout_seconds: 2 }, place));
+      const result = await runCompletionCheck({ ...inShell(script), timeout_seconds: 20 }, place);
       expect(result).toEqual({ kind: "passed" });
       await expectDead(await pidIn(join(place, "pid")));
     }));

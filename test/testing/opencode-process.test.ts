@@ -16,10 +16,7 @@ import {
   type ScriptedModel,
   startScriptedModel,
 } from "../../src/testing/index.ts";
-
-const SECONDS = 1_000;
-/** The first turn of a process takes much longer than any later one, and longer still on a busy machine. */
-const FIRST_TURN = { timeoutMs: 40 * SECONDS };
+import { patientModel, patientServer, SERVE, until } from "../e2e/limits.ts";
 
 function alive(pid: number): boolean {
   try {
@@ -54,10 +51,10 @@ describe("with the real OpenCode", () => {
       if (reply === undefined) throw new Error(`nothing to answer to ${request.firstUserText}, ${request.step}`);
       return typeof reply === "function" ? reply(request) : reply;
     };
-    model = await startScriptedModel({ root, children: { alpha: ["alpha is done"] } });
+    model = patientModel(await startScriptedModel({ root, children: { alpha: ["alpha is done"] } }));
     opencode = createIsolatedOpencode({ model });
-    server = await opencode.serve();
-  }, 60 * SECONDS);
+    server = patientServer(await opencode.serve(SERVE));
+  });
 
   afterEach(() => expect(model.failures).toEqual([]));
 
@@ -66,108 +63,88 @@ describe("with the real OpenCode", () => {
     await model.close();
   });
 
-  test(
-    "a root calls a tool, its child answers by its own part of the script, and the root sees the result",
-    async () => {
-      const root = await server.createSession();
-      await server.prompt(root.id, "go");
-      await server.waitForIdle(root.id, FIRST_TURN);
+  test("a root calls a tool, its child answers by its own part of the script, and the root sees the result", async () => {
+    const root = await server.createSession();
+    await server.prompt(root.id, "go");
+    await server.waitForIdle(root.id);
 
-      const [child] = await server.children(root.id);
-      const ofChild = model.requests.filter(({ sessionID }) => sessionID === child?.id);
-      expect(ofChild.map(({ parentSessionID, step }) => [parentSessionID, step])).toEqual([[root.id, 0]]);
-      const messages = await server.messages(root.id);
-      expect(messages.map(({ info }) => info.role)).toEqual(["user", "assistant", "assistant"]);
-      const texts = messages.at(-1)?.parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
-      expect(texts?.join("")).toContain("alpha is done");
-      expect(await server.metadata(root.id)).toEqual({});
-    },
-    60 * SECONDS,
-  );
+    const [child] = await server.children(root.id);
+    const ofChild = model.requests.filter(({ sessionID }) => sessionID === child?.id);
+    expect(ofChild.map(({ parentSessionID, step }) => [parentSessionID, step])).toEqual([[root.id, 0]]);
+    const messages = await server.messages(root.id);
+    expect(messages.map(({ info }) => info.role)).toEqual(["user", "assistant", "assistant"]);
+    const texts = messages.at(-1)?.parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
+    expect(texts?.join("")).toContain("alpha is done");
+    expect(await server.metadata(root.id)).toEqual({});
+  });
 
-  test(
-    "the host sees a scripted error, and an abort ends a request that hangs",
-    async () => {
-      const { id } = await server.createSession();
-      await server.prompt(id, "fail");
-      const failed = await server.events.waitFor(
-        ({ type, properties }) => type === "session.error" && properties.sessionID === id,
-      );
-      expect(failed.properties.error?.name).toBe("APIError");
-      expect(failed.properties.error?.data?.message).toContain("no such luck");
-      await server.waitForIdle(id);
+  test("the host sees a scripted error, and an abort ends a request that hangs", async () => {
+    const { id } = await server.createSession();
+    await server.prompt(id, "fail");
+    const failed = await server.events.waitFor(
+      ({ type, properties }) => type === "session.error" && properties.sessionID === id,
+    );
+    expect(failed.properties.error?.name).toBe("APIError");
+    expect(failed.properties.error?.data?.message).toContain("no such luck");
+    await server.waitForIdle(id);
 
-      await server.prompt(id, "hang");
-      await model.waitForRequest(({ kind, sessionID, step }) => kind === "turn" && sessionID === id && step === 1);
-      await server.abort(id);
-      await model.waitForRequest(
-        ({ sessionID, step, state }) => sessionID === id && step === 1 && state === "disconnected",
-      );
-      await server.waitForIdle(id);
-      expect((await server.messages(id)).at(-1)?.info).toMatchObject({ error: { name: "MessageAbortedError" } });
-    },
-    60 * SECONDS,
-  );
+    await server.prompt(id, "hang");
+    await model.waitForRequest(({ kind, sessionID, step }) => kind === "turn" && sessionID === id && step === 1);
+    await server.abort(id);
+    await model.waitForRequest(
+      ({ sessionID, step, state }) => sessionID === id && step === 1 && state === "disconnected",
+    );
+    await server.waitForIdle(id);
+    expect((await server.messages(id)).at(-1)?.info).toMatchObject({ error: { name: "MessageAbortedError" } });
+  });
 
-  test(
-    "after a kill and a restart the same session is there, idle, and goes on",
-    async () => {
-      const first = server;
-      const { id } = await first.createSession({ title: "kept" });
-      await first.prompt(id, "one");
-      await first.waitForIdle(id);
-      await first.prompt(id, "two");
-      await model.waitForRequest(({ sessionID, step }) => sessionID === id && step === 1);
-      server = await first.restart({ kill: true });
-      expect(await first.exited).toEqual({ exitCode: null, signal: "SIGKILL" });
-      expect(alive(first.pid)).toBe(false);
+  test("after a kill and a restart the same session is there, idle, and goes on", async () => {
+    const first = server;
+    const { id } = await first.createSession({ title: "kept" });
+    await first.prompt(id, "one");
+    await first.waitForIdle(id);
+    await first.prompt(id, "two");
+    await model.waitForRequest(({ sessionID, step }) => sessionID === id && step === 1);
+    server = await first.restart({ kill: true });
+    expect(await first.exited).toEqual({ exitCode: null, signal: "SIGKILL" });
+    expect(alive(first.pid)).toBe(false);
 
-      await server.waitForIdle(id);
-      await server.prompt(id, "three");
-      await server.waitForIdle(id, FIRST_TURN);
-      expect((await server.messages(id)).map(({ info }) => info.role)).toEqual([
-        "user",
-        "assistant",
-        "user",
-        "assistant",
-        "user",
-        "assistant",
-      ]);
-    },
-    60 * SECONDS,
-  );
+    await server.waitForIdle(id);
+    await server.prompt(id, "three");
+    await server.waitForIdle(id);
+    expect((await server.messages(id)).map(({ info }) => info.role)).toEqual([
+      "user",
+      "assistant",
+      "user",
+      "assistant",
+      "user",
+      "assistant",
+    ]);
+  });
 
-  test(
-    "it has installed nothing by then, and therefore ends by SIGTERM",
-    async () => {
-      expect(opencode.readLog()).not.toBe("");
-      expect(opencode.readLog()).not.toContain("dependency install failed");
-      expect(readdirSync(join(opencode.env.XDG_CONFIG_HOME ?? "", "opencode", "node_modules"))).toEqual([]);
-      expect((await server.stop()).signal).toBe("SIGTERM");
-    },
-    60 * SECONDS,
-  );
+  test("it has installed nothing by then, and therefore ends by SIGTERM", async () => {
+    expect(opencode.readLog()).not.toBe("");
+    expect(opencode.readLog()).not.toContain("dependency install failed");
+    expect(readdirSync(join(opencode.env.XDG_CONFIG_HOME ?? "", "opencode", "node_modules"))).toEqual([]);
+    expect((await server.stop()).signal).toBe("SIGTERM");
+  });
 
-  test(
-    "dispose leaves no process behind, not even a shell that the model started, and no directory",
-    async () => {
-      server = await opencode.serve();
-      const { id } = await server.createSession();
-      await server.prompt(id, "wait");
-      const pidFile = join(opencode.directory, "pid");
-      while (!existsSync(pidFile) || (await Bun.file(pidFile).text()) === "") await Bun.sleep(20);
-      const shell = Number(await Bun.file(pidFile).text());
-      expect([alive(server.pid), alive(shell)]).toEqual([true, true]);
+  test("dispose leaves no process behind, not even a shell that the model started, and no directory", async () => {
+    server = patientServer(await opencode.serve(SERVE));
+    const { id } = await server.createSession();
+    await server.prompt(id, "wait");
+    const pidFile = join(opencode.directory, "pid");
+    await until("the shell works", async () => existsSync(pidFile) && (await Bun.file(pidFile).text()) !== "");
+    const shell = Number(await Bun.file(pidFile).text());
+    expect([alive(server.pid), alive(shell)]).toEqual([true, true]);
 
-      await opencode.dispose();
-      expect(alive(server.pid)).toBe(false);
-      // Only Linux tells which processes those are.
-      expect(alive(shell)).toBe(process.platform !== "linux");
-      expect(existsSync(opencode.root)).toBe(false);
-      await expect(opencode.serve()).rejects.toThrow("has been disposed");
-    },
-    60 * SECONDS,
-  );
+    await opencode.dispose();
+    expect(alive(server.pid)).toBe(false);
+    // Only Linux tells which processes those are.
+    expect(alive(shell)).toBe(process.platform !== "linux");
+    expect(existsSync(opencode.root)).toBe(false);
+    await expect(opencode.serve()).rejects.toThrow("has been disposed");
+  });
 });
 
 // What does not depend on OpenCode is tested with a shell script in its place, which starts at once.
@@ -220,11 +197,9 @@ test.each(["throw", "SIGTERM", "SIGINT"] as const)(
     expect(leaky.exitCode === 0).toBe(false);
     expect(leaky.signalCode ?? "throw").toBe(how);
     // It is killed by then; whoever inherits it may take a moment to bury it.
-    for (let look = 0; look < 100 && alive(pid); look++) await Bun.sleep(20);
-    expect(alive(pid)).toBe(false);
+    await until("it is gone", () => !alive(pid));
     expect(existsSync(root)).toBe(false);
   },
-  20 * SECONDS,
 );
 
 test("an OPENCODE_BIN that is no executable is refused by name", () => {
