@@ -52,6 +52,13 @@ export interface Turn {
   readonly error: ProviderError | undefined;
 }
 
+/** Since a restart nobody has said that the goal is to go on. */
+export function goalSleeps(
+  presence: Presence,
+): presence is Extract<Presence, { readonly kind: "asleep" | "goal-asleep" }> {
+  return presence.kind === "asleep" || presence.kind === "goal-asleep";
+}
+
 /** A root session as the gate sees it. The goal is kept beside it. */
 export interface Root {
   readonly id: string;

@@ -1,3 +1,4 @@
+import { goalSleeps } from "../goals/root.ts";
 import type { ListedGoal } from "../goals/words.ts";
 import { listText } from "../goals/words.ts";
 import type { Keeper } from "../keeper/keeper.ts";
@@ -23,8 +24,8 @@ export async function listGoals(
     const { id, title } = session;
     const here = keeper.goal(id);
     if (here !== undefined) {
-      const sleeps = keeper.root(id)?.presence.kind;
-      const kept = sleeps === "asleep" || sleeps === "goal-asleep" ? "asleep" : "here";
+      const root = keeper.root(id);
+      const kept = root !== undefined && goalSleeps(root.presence) ? "asleep" : "here";
       return [{ sessionID: id, title, goal: here, kept }];
     }
     const loaded = load(session, key);

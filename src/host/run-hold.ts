@@ -1,4 +1,5 @@
 import { readFrame } from "../delivery/frame.ts";
+import { goalSleeps } from "../goals/root.ts";
 import type { Keeper } from "../keeper/keeper.ts";
 import type { NewbornChildren } from "./newborn-children.ts";
 import type { TurnEvent } from "./port.ts";
@@ -70,16 +71,17 @@ export class RunHold {
   }
 
   /** OpenCode waits for the answer before it makes the next model request. */
-  async requestBegins(
-    messages: readonly { readonly info: unknown; readonly parts: readonly unknown[] }[],
-  ): Promise<void> {
+  async requestBegins(messages: { readonly info: unknown; readonly parts: readonly unknown[] }[]): Promise<void> {
     const last = messages.at(-1);
     const info = record(last?.info);
     const [sessionID, messageID] = [text(info.sessionID), text(info.id)];
     if (sessionID === undefined || messageID === undefined) return;
     this.working.delete(sessionID);
     this.read.set(sessionID, newestRead(messages));
-    if (info.role !== "user" || this.deps.keeper.root(sessionID) === undefined) return;
+    const root = this.deps.keeper.root(sessionID);
+    if (root === undefined) return;
+    if (goalSleeps(root.presence)) leaveOutUnanswered(messages);
+    if (info.role !== "user") return;
     const keepsOpen = last?.parts.some((part) => readFrame(text(record(part).text) ?? "")?.kind === "waiting");
     if (keepsOpen === true) await this.hold(sessionID, messageID, newestRead(messages));
   }
@@ -134,6 +136,22 @@ export class RunHold {
     const answered = step?.messageID === messageID ? step.parentID : messageID;
     return newest([this.read.get(sessionID) ?? "", answered]);
   }
+}
+
+/**
+ * An earlier process may have sent a continuation that OpenCode has stored behind the end of its turn. Nobody has answered
+ * it, and the prompt of a person who does not mean the goal must not take it along. What carries more is left: each
+ * thing that a message of ours carries is a paragraph.
+ */
+function leaveOutUnanswered(messages: { readonly info: unknown; readonly parts: readonly unknown[] }[]): void {
+  const answered = new Set(messages.map(({ info }) => record(info).parentID));
+  const kept = messages.filter((message, at) => {
+    const said = text(record(message.parts[0]).text) ?? "";
+    const isSpent = readFrame(said)?.kind === "continuation" && !said.includes("\n\n");
+    return !isSpent || answered.has(record(message.info).id) || at === messages.length - 1;
+  });
+  // In place: OpenCode keeps the array that it handed out.
+  messages.splice(0, messages.length, ...kept);
 }
 
 function newestRead(messages: readonly { readonly info: unknown }[]): string {

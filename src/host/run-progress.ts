@@ -107,8 +107,11 @@ export class RunProgress {
   private goal({ rootID, before, after, event }: Extract<Observation, { type: "goal" }>): void {
     if (after === undefined) return;
     const { status, turns } = after;
-    if (event === "continued")
+    if (event === "continued") {
+      // An earlier process has begun it: that is found out by whoever opens the session next.
+      if (this.sleeps(rootID)) return;
       return this.say(rootID, "goal", `the goal goes on, turn ${turns + 1}`, { status, turns });
+    }
     if (before?.status === status || status === "active" || event === "restored") return;
     // A goal that could not be stored is not found by another process.
     const isKept = status !== "paused" || after.by !== "storage";
@@ -180,6 +183,11 @@ export class RunProgress {
       status: goal.status,
       turns: goal.turns,
     });
+  }
+
+  private sleeps(rootID: string): boolean {
+    const decision = this.deps.books().decision(rootID);
+    return decision.kind === "wait" && decision.reasons.some(({ why }) => why === "asleep");
   }
 
   /** By its id: another session may be used until then. */

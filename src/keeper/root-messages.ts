@@ -1,7 +1,7 @@
 import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
 import { type Decision, reportReasons, rootReasons } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
-import type { TurnBy } from "../goals/root.ts";
+import { goalSleeps, type TurnBy } from "../goals/root.ts";
 import type { PromptVoice } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
@@ -221,6 +221,8 @@ export class RootMessages {
         session.beginTurn(message.id, TURN_BY[message.kind]);
         return this.count(message);
       case "overtaken":
+        // Sent before a restart, and read with whatever the user says next: a goal that sleeps does not go on by that.
+        if (message.kind === "continuation" && goalSleeps(session.state.presence)) return;
         return this.count(message);
       case "given-up":
         this.undelivered(message, effect.reason);

@@ -2,6 +2,7 @@ import { closeAsks, receiveAsk } from "../goals/asks.ts";
 import type { GoalEvent } from "../goals/goal.ts";
 import {
   endedByReload,
+  goalSleeps,
   isUndecided,
   LATE_ABORT_WITHIN_MS,
   newRoot,
@@ -144,7 +145,7 @@ export class RootSession {
     const { presence, activity, wait } = this.root;
     const slept = before.presence;
     // A prompt in a script wants its answer; the goal of an earlier day it has not asked for.
-    if ((slept.kind === "asleep" || slept.kind === "goal-asleep") && presence.kind === "awake")
+    if (goalSleeps(slept) && presence.kind === "awake")
       this.root = { ...this.root, presence: { kind: "goal-asleep", since: slept.since } };
     if (activity.kind === "held" && wait === undefined)
       this.root = { ...this.root, wait: { until: this.now + run.ceilingMs, overdueTold: false } };

@@ -1,11 +1,17 @@
 /** Another plugin beside ours in an `opencode run`. Its options say what it does. */
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
 import type { PluginModule } from "@opencode-ai/plugin";
+import { createGate } from "../../src/testing/index.ts";
 
 export const COMPANION = import.meta.path;
 
 export interface CompanionOptions {
-  /** How long its `chat.message` hook takes for every message that no person wrote. */
-  readonly slowMs?: number;
+  /**
+   * Its `chat.message` hook keeps what no person wrote until the turn is over, and OpenCode does not end before that is
+   * stored: both happen to a slow plugin on a busy machine.
+   */
+  readonly storesLate?: boolean;
   /** Aborts, once, the child whose title holds this, as soon as it works on its first model request. */
   readonly aborts?: string;
   /** Aborts a session so long after a text of it; to be listed before ours, which holds what comes after it. */
@@ -15,7 +21,9 @@ export interface CompanionOptions {
 export default {
   id: "run-companion",
   server: async ({ client }, options: CompanionOptions = {}) => {
-    const { slowMs, aborts, abortsAfterTextMs } = options;
+    const { storesLate = false, aborts, abortsAfterTextMs } = options;
+    const turnIsOver = createGate();
+    let keptID: string | undefined;
     const wanted = new Set<string>();
     return {
       event: async ({ event }) => {
@@ -29,10 +37,24 @@ export default {
         if (abortsAfterTextMs !== undefined)
           setTimeout(() => void client.session.abort({ path: { id } }), abortsAfterTextMs);
       },
-      "chat.message": async (_input, { parts }) => {
+      "chat.message": async (_input, { message, parts }) => {
         const isMachines = parts.every((part) => part.type !== "text" || part.synthetic === true);
-        if (slowMs !== undefined && isMachines) await new Promise((resolve) => setTimeout(resolve, slowMs));
+        if (!storesLate || !isMachines) return;
+        keptID = message.id;
+        await turnIsOver.opened;
+      },
+      dispose: async () => {
+        if (keptID === undefined) return;
+        turnIsOver.open();
+        while (!isStored(keptID)) await Bun.sleep(20);
       },
     };
   },
 } satisfies PluginModule & { id: string };
+
+/** Whether a message is in OpenCode's database with its text. */
+function isStored(messageID: string): boolean {
+  const file = join(process.env.XDG_DATA_HOME ?? "", "opencode", "opencode.db");
+  using database = new Database(file, { readonly: true });
+  return database.query("select 1 from part where message_id = ?").get(messageID) !== null;
+}

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { frame } from "../../src/delivery/frame.ts";
 import type { Goal } from "../../src/goals/goal.ts";
+import type { Root } from "../../src/goals/root.ts";
 import type { HostEvent, TurnEvent } from "../../src/host/port.ts";
 import { RunHold } from "../../src/host/run-hold.ts";
 import type { Input } from "../../src/keeper/messages.ts";
@@ -16,6 +17,7 @@ class Books {
   readonly asked: string[] = [];
   currentGoal: Goal | undefined;
   holds = true;
+  presence: Root["presence"] = { kind: "awake" };
   claim: Promise<number | undefined> = Promise.resolve(undefined);
   onAnnounce = (_event: TurnEvent): void => undefined;
   private held = false;
@@ -26,6 +28,7 @@ class Books {
       root: (sessionID) => {
         if (!this.known.has(sessionID)) return undefined;
         return aRoot({
+          presence: this.presence,
           activity: this.held ? { kind: "held", since: T0, readID: "msg_1" } : { kind: "busy", askAt: T0 },
         });
       },
@@ -259,6 +262,46 @@ describe("before a request", () => {
   ])("whose newest message %s, it does not", async (_what, messages) => {
     expect(await watch(runHold.requestBegins(messages)).isWaiting()).toBe(false);
     expect(books.inputs).toEqual([]);
+  });
+});
+
+describe("a continuation that an earlier process has stored too late", () => {
+  const hello = { info: { role: "user", id: "msg_6", sessionID: ROOT }, parts: [{ type: "text", text: "hello" }] };
+  const sleeps: Root["presence"] = { kind: "goal-asleep", since: T0 };
+
+  async function read(presence: Root["presence"], ...behind: ReturnType<typeof request>): Promise<readonly unknown[]> {
+    books.presence = presence;
+    const messages = [...behind, hello];
+    await runHold.requestBegins(messages);
+    return messages.map(({ info }) => info.id);
+  }
+
+  test("is not read by the agent while the goal sleeps", async () => {
+    expect(await read(sleeps, ...request(frame("continuation", "msg_5", "Go on.")))).toEqual(["msg_0", "msg_6"]);
+    expect(await read({ kind: "asleep", since: T0 }, ...request(frame("continuation", "msg_5", "Go on.")))).toEqual([
+      "msg_0",
+      "msg_6",
+    ]);
+  });
+
+  test("is read when the goal goes on", async () => {
+    const ids = ["msg_0", "msg_5", "msg_6"];
+    expect(await read({ kind: "awake" }, ...request(frame("continuation", "msg_5", "Go on.")))).toEqual(ids);
+  });
+
+  test.each([
+    ["carries an outcome", request(frame("continuation", "msg_5", "Go on.\n\n1 lost."))],
+    ["asks for a last word", request(frame("wrapup", "msg_5", "The limit is reached."))],
+    ["is the user's", request("go on")],
+  ])("is read all the same when it %s", async (_what, messages) => {
+    expect(await read(sleeps, ...messages)).toEqual(["msg_0", "msg_5", "msg_6"]);
+  });
+
+  test("stays in the history once it is answered", async () => {
+    const [before, continuation] = request(frame("continuation", "msg_5", "Go on."));
+    const answer = { info: { role: "assistant", id: "msg_5a", sessionID: ROOT, parentID: "msg_5" }, parts: [] };
+    if (before === undefined || continuation === undefined) throw new Error("two are made");
+    expect(await read(sleeps, before, continuation, answer)).toEqual(["msg_0", "msg_5", "msg_5a", "msg_6"]);
   });
 });
 

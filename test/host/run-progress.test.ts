@@ -224,6 +224,12 @@ describe("the goal", () => {
     expect(terminal.said).toEqual(["the goal goes on, turn 2"]);
   });
 
+  test("does not go on while it sleeps: an earlier process has begun that turn", () => {
+    terminal.decision = { kind: "wait", reasons: [{ why: "asleep", endedBy: "user" }] };
+    terminal.observe(goal(aGoal(), aGoal({ turns: 1 }), "continued"));
+    expect(terminal.said).toEqual([]);
+  });
+
   test("has ended, and how it could go on: of one that is complete nothing does", () => {
     terminal.observe(goal(aGoal(), aGoalThatIs("complete"), "turn-ended"));
     terminal.observe(goal(aGoal(), aGoalThatIs("blocked"), "turn-ended"));

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import type { Found } from "../../src/delivery/outbox.ts";
 import type { Goal, GoalEvent } from "../../src/goals/goal.ts";
 import type { Hold } from "../../src/goals/run-hold.ts";
 import type { HostEvent } from "../../src/host/port.ts";
@@ -7,7 +8,7 @@ import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect, Saved } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
-import { aGoal, aLook, aSession, CHILD, GATE, known, ROOT, T0, TIMING, VOICE } from "../support/builders.ts";
+import { aGoal, aLook, aMessage, aSession, CHILD, GATE, known, ROOT, T0, TIMING, VOICE } from "../support/builders.ts";
 
 const SECOND = 1_000;
 const CEILING = 1_800 * SECOND;
@@ -448,6 +449,27 @@ describe("an abort while the goal sleeps", () => {
   });
 });
 
+describe("a continuation that an earlier process has sent", () => {
+  const { text: _text, ...reserved } = aMessage({ id: "msg_150", kind: "continuation" });
+
+  function finds(found: Found, wakes = false): number | undefined {
+    turn = asleep({ reserved });
+    turn.userSays("msg_300");
+    if (wakes) turn.keeper.dispatch({ type: "wake", rootID: ROOT });
+    turn.keeper.dispatch({ type: "verified", rootID: ROOT, sessionID: ROOT, found });
+    return turn.keeper.goal(ROOT)?.turns;
+  }
+
+  test.each([{ kind: "unanswered", text: "Go on." }, { kind: "overtaken" }] satisfies Found[])(
+    "and that nobody has answered is no turn of a goal that sleeps (%#)",
+    (found) => expect([finds(found), finds(found, true)]).toEqual([0, 1]),
+  );
+
+  test("and that was answered is one", () => {
+    expect(finds({ kind: "answered" })).toBe(1);
+  });
+});
+
 describe("a failure", () => {
   test("is stored in the held turn, which is let go to read it; the next hold waits for the others", async () => {
     await turn.launches("ses_1", "ses_2");
@@ -620,10 +642,11 @@ describe("while a turn is held nobody watches the clock", () => {
 });
 
 /** As `opencode run -c` finds a goal that an earlier process has left behind. */
-function asleep(): Turn {
+function asleep({ reserved }: Pick<StoredRoot, "reserved"> = {}): Turn {
   const found = new Turn();
   const owner = { host: "h", pid: 7, processStartedAt: 7, instance: "earlier" };
-  const stored: StoredRoot = { version: 1, self: ROOT, owner, claim: 1, revision: 1, goal: aGoal(), tasks: [] };
+  const books = { goal: aGoal(), tasks: [], ...(reserved === undefined ? {} : { reserved }) };
+  const stored: StoredRoot = { version: 1, self: ROOT, owner, claim: 1, revision: 1, ...books };
   found.keeper.dispatch({ type: "restored", stored, awake: false, elsewhere: [] });
   return found;
 }
