@@ -1,4 +1,5 @@
-import { type Client, call } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
+import { call } from "../host/opencode.ts";
 import type { SessionTreeState } from "../session-tree/state.ts";
 import type { Clock } from "../time/clock.ts";
 

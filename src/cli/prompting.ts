@@ -1,4 +1,5 @@
-import { type Client, call } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
+import { call } from "../host/opencode.ts";
 import { record, text } from "../host/raw.ts";
 import type { OpencodeEvent } from "../session-tree/source.ts";
 import type { Clock } from "../time/clock.ts";
@@ -90,7 +91,7 @@ export class Prompting {
     const body = { command: "goal", arguments: "resume" };
     try {
       const { error, response } = await this.client.session.command({ path: { id: this.sessionID }, body });
-      if (error !== undefined && response.status < SERVER_ERROR) return said(error);
+      if (error !== undefined && (response?.status ?? SERVER_ERROR) < SERVER_ERROR) return said(error);
     } catch {
       // The connection was lost: the stream of events tells whether OpenCode was, too.
     }

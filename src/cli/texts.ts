@@ -1,4 +1,5 @@
-import { type Client, call } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
+import { call } from "../host/opencode.ts";
 import { list, moment, record, text } from "../host/raw.ts";
 import type { OpencodeEvent } from "../session-tree/source.ts";
 import type { RunEvent } from "./events.ts";

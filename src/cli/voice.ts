@@ -1,5 +1,6 @@
 import { closest } from "../closest.ts";
-import { type Client, call } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
+import { call } from "../host/opencode.ts";
 import { list } from "../host/raw.ts";
 import { readAgent, readModelNames } from "../host/read.ts";
 import type { RunSettings } from "./arguments.ts";

@@ -1,4 +1,5 @@
-import { type Client, call } from "./opencode.ts";
+import type { Client } from "./client.ts";
+import { call } from "./opencode.ts";
 import type { Answer } from "./port.ts";
 
 /** Routes for which this SDK has no method, asked for over its own transport. */

@@ -1,5 +1,5 @@
 import { createOpencodeClient } from "@opencode-ai/sdk/client";
-import type { Client } from "./opencode.ts";
+import type { Client } from "./client.ts";
 
 /** What a client of a server that listens is made of. */
 export interface Connection {

@@ -1,6 +1,6 @@
-import type { PluginInput } from "@opencode-ai/plugin";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { withTimeout } from "../time/timeout.ts";
+import type { Client, Reply } from "./client.ts";
 import type {
   AgentInfo,
   Answer,
@@ -15,8 +15,6 @@ import type {
 import { list, record, text } from "./raw.ts";
 import { readAgent, readModelNames, readSession, readTranscript } from "./read.ts";
 
-export type Client = PluginInput["client"];
-
 /** Reads and small writes. A hung host must not hang us: an unanswered call is "unknown". */
 const CALL_TIMEOUT_MS = 5_000;
 /** A whole transcript can be large. */
@@ -27,13 +25,6 @@ const TUI_LISTENS_AFTER_MS = 3_000;
 const START_TIMEOUT_MS = 30_000;
 /** The host's own default hides everything behind the hundred newest sessions. */
 const MOST_ROOTS = 10_000;
-
-/** What every call of OpenCode's SDK resolves to: failures are values, except for transport errors. */
-interface Reply {
-  readonly data?: unknown;
-  readonly error?: unknown;
-  readonly response?: { readonly status: number };
-}
 
 /** {@link HostPort} for stock OpenCode 1.18, over the client that it hands to its plugins. */
 export class OpencodeHost implements HostPort {

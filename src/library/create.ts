@@ -1,5 +1,6 @@
 import { assemble } from "../host/assembly.ts";
-import { type Client, OpencodeHost } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
+import { OpencodeHost } from "../host/opencode.ts";
 import { METADATA_KEY } from "../host/store.ts";
 import { type Options, parseOptions } from "../options.ts";
 import { systemClock } from "../time/clock.ts";

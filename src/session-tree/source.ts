@@ -1,6 +1,7 @@
 import { openAsks } from "../host/asks.ts";
+import type { Client } from "../host/client.ts";
 import { EventTranslator } from "../host/events.ts";
-import { type Client, call, OpencodeHost } from "../host/opencode.ts";
+import { call, OpencodeHost } from "../host/opencode.ts";
 import type { Answer, SessionInfo } from "../host/port.ts";
 import { list, record, text } from "../host/raw.ts";
 import { readSession } from "../host/read.ts";

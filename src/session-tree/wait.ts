@@ -1,4 +1,4 @@
-import type { Client } from "../host/opencode.ts";
+import type { Client } from "../host/client.ts";
 import { type Clock, LONGEST_DELAY_MS, systemClock } from "../time/clock.ts";
 import { SessionTreeArgumentError, UnknownOptions } from "./errors.ts";
 import type { SessionTreeOutcome } from "./outcome.ts";

@@ -23,7 +23,7 @@ export class OpencodeNotFoundError extends Error {
  *
  * @throws OpencodeNotFoundError
  */
-export function resolveOpencodeBinary(env: NodeJS.ProcessEnv = process.env): string {
+export function resolveOpencodeBinary(env: Readonly<Record<string, string | undefined>> = process.env): string {
   const wanted = env.OPENCODE_BIN;
   if (wanted) {
     if (isExecutable(wanted)) return wanted;

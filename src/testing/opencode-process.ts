@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { createEnvironment, type EnvironmentOptions, type IsolatedEnvironment } from "./isolated-environment.ts";
 import { resolveOpencodeBinary } from "./opencode-binary.ts";
 import { type OpencodeServer, type ServeOptions, startServer } from "./opencode-server.ts";

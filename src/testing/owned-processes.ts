@@ -2,10 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 
+/** As Node has it, without its types: those need not be installed where ours are read. */
+export type Signal = `SIG${string}`;
+
 /** How a process ended. */
 export interface ProcessExit {
   exitCode: number | null;
-  signal: NodeJS.Signals | null;
+  signal: Signal | null;
 }
 
 /** One started process and all it has said. */
@@ -20,7 +23,7 @@ export interface OwnedProcess {
   /** Called on each piece of output, until `exited`. */
   onOutput(listener: () => void): void;
   /** Sends one signal and does not wait. */
-  signal(name: NodeJS.Signals): void;
+  signal(name: Signal): void;
   /** SIGTERM, then SIGKILL after `graceMs`; resolves when it is gone. @default graceMs 3000 */
   stop(graceMs?: number): Promise<ProcessExit>;
   /** SIGKILL; resolves when it is gone. */
@@ -142,7 +145,7 @@ function observe(child: ChildProcess): OwnedProcess {
       listeners.add(listener);
     },
     signal(name) {
-      child.kill(name);
+      child.kill(name as NodeJS.Signals);
     },
     async stop(graceMs = 3_000) {
       if (running) child.kill("SIGTERM");

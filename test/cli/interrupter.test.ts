@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Interrupter } from "../../src/cli/interrupter.ts";
-import type { Client } from "../../src/host/opencode.ts";
+import type { Client } from "../../src/host/client.ts";
 import { stateOf } from "../../src/session-tree/state.ts";
 import { SimulatedClock } from "../../src/testing/index.ts";
 import { busy, idle, RESTED, session, story } from "../session-tree/stories.ts";

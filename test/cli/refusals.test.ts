@@ -4,7 +4,7 @@ import { commandToGoOn } from "../../src/cli/going-on.ts";
 import { checkObjective } from "../../src/cli/objective.ts";
 import { isStartedByNpx, whenOrphaned } from "../../src/cli/orphaned.ts";
 import { requireVoice } from "../../src/cli/voice.ts";
-import type { Client } from "../../src/host/opencode.ts";
+import type { Client } from "../../src/host/client.ts";
 import { SimulatedClock } from "../../src/testing/index.ts";
 import { T0 } from "../support/builders.ts";
 

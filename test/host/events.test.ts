@@ -245,5 +245,5 @@ describe("events of OpenCode", () => {
       fc.property(fc.constantFrom(...types), shape, (type, properties) => void translate({ type, properties })),
       { numRuns: 2_000 },
     );
-  }, 30_000);
+  }, 120_000);
 });
