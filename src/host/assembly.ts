@@ -14,7 +14,7 @@ import { NewbornChildren } from "./newborn-children.ts";
 import type { OpencodeHost } from "./opencode.ts";
 import type { Answer } from "./port.ts";
 import { isAlive, newOwner, ownerKey, parseOwnerKey } from "./process-identity.ts";
-import { announceTurn, enlist, onTurn, registry } from "./registry.ts";
+import { announceTurn, enlist, holdings as holdingsOf, onTurn, registry } from "./registry.ts";
 import { RunHold } from "./run-hold.ts";
 import { Store } from "./store.ts";
 
@@ -78,6 +78,9 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     },
     perform: (effect) => perform(effect),
   });
+  const holdings = holdingsOf(key, (rootID) =>
+    keeper.dispatch({ type: "moved", rootID, claim: Math.max(1, keeper.claim(rootID)) }),
+  );
   const isOtherHost = (other: string) => parseOwnerKey(other)?.host !== owner.host;
   const loader = new Loader({
     key,
@@ -85,6 +88,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     keeper,
     runner,
     runsElsewhere,
+    holdings,
     isOtherHost,
     resumeOnStart: options.resume_on_start,
     onlyUsed: inRun === true && !options.resume_on_start,
@@ -93,6 +97,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     key,
     host,
     runsElsewhere,
+    holdings,
     onDamage: (rootID) => keeper.dispatch({ type: "storage-repaired", rootID }),
     onMoved: (rootID, claim) => keeper.dispatch({ type: "moved", rootID, claim }),
     onForgotten: (rootID) => loader.forget(rootID),
@@ -171,6 +176,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
       deafen?.();
       host.dispose();
       keeper.dispose();
+      holdings.end();
       delist();
       settings.onDispose?.();
     },

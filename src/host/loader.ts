@@ -2,7 +2,8 @@ import type { Keeper } from "../keeper/keeper.ts";
 import type { StoredRoot } from "../keeper/stored-root.ts";
 import { isEnded, isLive } from "../tasks/task.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
-import { ownerKey } from "./process-identity.ts";
+import { isThisProcess, ownerKey } from "./process-identity.ts";
+import type { Holdings } from "./registry.ts";
 import { load } from "./store.ts";
 
 export interface LoaderDependencies {
@@ -20,6 +21,8 @@ export interface LoaderDependencies {
   readonly runner: string;
   /** Whether the process behind an owner key still works, and is not this instance. */
   readonly runsElsewhere: (runner: string) => boolean;
+  /** Who works on which root among the instances of this process. */
+  readonly holdings: Holdings;
   /** Whether an owner key names another host. */
   readonly isOtherHost: (runner: string) => boolean;
 }
@@ -80,12 +83,14 @@ export class Loader {
   /** Nothing is kept of a root here, and all that was written is there: it is as if it had never been looked at. */
   forget(rootID: string): void {
     this.known.delete(rootID);
+    this.deps.holdings.release(rootID);
     // What was said here is answered: it takes nothing away from a process that has gone on with it since.
     if (this.speakingIn === rootID) this.speakingIn = undefined;
   }
 
   deleted(sessionID: string): void {
     for (const books of [this.known, this.foreign, this.reported]) books.delete(sessionID);
+    this.deps.holdings.release(sessionID);
   }
 
   /**
@@ -95,6 +100,7 @@ export class Loader {
   async ensure(rootID: string): Promise<void> {
     const stored = await this.unread(rootID);
     if (stored !== undefined) this.bring(stored, this.works(rootID));
+    this.take(rootID);
   }
 
   /** The user's message is in a session: what is stored about it is read later, and finds him here. */
@@ -112,6 +118,11 @@ export class Loader {
   /** The user writes here: a root that another process owns moves here, with the tasks of a process that is gone. */
   async spoken(rootID: string): Promise<void> {
     this.speakingIn = rootID;
+    await this.readAgain(rootID);
+    this.take(rootID);
+  }
+
+  private async readAgain(rootID: string): Promise<void> {
     const { onlyUsed = false } = this.deps;
     if (!onlyUsed && !this.known.has(rootID) && !this.foreign.has(rootID)) return;
     const stored = await this.unread(rootID);
@@ -137,7 +148,7 @@ export class Loader {
     const session = await this.deps.host.session(rootID);
     if (session.kind !== "known") return undefined;
     const stored = this.read(session.value);
-    if (stored !== undefined && !this.isOurs(stored) && stored.claim > this.deps.keeper.claim(rootID)) return stored;
+    if (stored !== undefined && !this.isOurs(stored) && stored.claim >= this.deps.keeper.claim(rootID)) return stored;
     this.known.add(rootID);
     return undefined;
   }
@@ -147,7 +158,7 @@ export class Loader {
     if (this.known.has(rootID)) return;
     // The user may have written here before what is stored could be read.
     if (this.speakingIn === rootID || this.works(rootID)) return this.bring(stored, true);
-    if (this.isForeign(stored)) this.foreign.add(rootID);
+    if (this.isForeign(stored) || this.deps.holdings.isElsewhere(rootID)) this.foreign.add(rootID);
     else this.bring(stored, awake);
   }
 
@@ -158,14 +169,22 @@ export class Loader {
     this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored, awake) });
     // A living owner must find the higher claim before it prompts again.
     if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
+    if (awake) this.take(rootID);
+  }
+
+  /** From now on it is worked on here. The instance that did so before has to find that written down. */
+  private take(rootID: string): void {
+    if (this.deps.holdings.take(rootID)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
   }
 
   private works(rootID: string): boolean {
     return (this.deps.keeper.root(rootID)?.activity.kind ?? "idle") !== "idle";
   }
 
-  private isForeign({ owner }: StoredRoot): boolean {
-    return this.deps.runsElsewhere(ownerKey(owner));
+  /** What another instance of this process has only restored belongs to whoever is used: nobody works on it there. */
+  private isForeign({ self, owner }: StoredRoot): boolean {
+    if (!this.deps.runsElsewhere(ownerKey(owner))) return false;
+    return !isThisProcess(owner) || this.deps.holdings.isElsewhere(self);
   }
 
   private isOurs({ owner }: StoredRoot): boolean {

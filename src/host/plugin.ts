@@ -5,30 +5,33 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { openTrace } from "../trace/open.ts";
 import { type Assembly, assemble } from "./assembly.ts";
 import { type CheckResult, runCompletionCheck } from "./completion-check.ts";
-import { createHooks } from "./hooks.ts";
+import { copyHooks } from "./copy.ts";
+import { createHooks, type HookDependencies } from "./hooks.ts";
 import { OpencodeHost } from "./opencode.ts";
-import { claim } from "./registry.ts";
+import { commandRunner } from "./own-commands.ts";
+import { ownTools } from "./own-tools.ts";
+import { beFirst, firstCopy } from "./registry.ts";
 import { RunAnswer, written } from "./run-answer.ts";
 import { type RunMode, runMode } from "./run-mode.ts";
 import { RunProgress } from "./run-progress.ts";
 import { METADATA_KEY } from "./store.ts";
 
 /**
- * The plugin for one directory. OpenCode calls it once per directory instance and awaits it; asking the host anything in
- * here would deadlock its start, so nothing is awaited.
+ * The plugin for one instance of OpenCode: of a directory, as a rule, and some hosts make two of the same one. OpenCode
+ * calls it once per instance and awaits it; asking the host anything in here would deadlock its start, so nothing is awaited.
  */
 export const server: PluginModule["server"] = async (input, rawOptions) => {
   const clock = systemClock;
   const host = new OpencodeHost(input.client, input.directory);
-  const release = claim(input.directory, globalThis.crypto.randomUUID());
-  if (release === undefined) {
+  const { options, problems, summary } = parseOptions(rawOptions);
+  const first = firstCopy(input.client);
+  if (first !== undefined) {
     host.log(
       "warn",
-      "goalkeeper: another copy is active in this directory (is the plugin listed twice?); this one does nothing",
+      "goalkeeper: another copy is active in this directory (is the plugin listed twice?); this one leaves everything to it",
     );
-    return {};
+    return copyHooks(first, options, host);
   }
-  const { options, problems, summary } = parseOptions(rawOptions);
   const trace = openTrace(options, clock, host);
   const mode = runMode();
   const progress = mode === undefined ? undefined : runProgress(mode, options.command, clock, () => parts.keeper);
@@ -50,7 +53,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
       trace.close();
     },
   });
-  return createHooks({
+  const deps: HookDependencies = {
     ...parts,
     options,
     problems,
@@ -62,7 +65,10 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     check: checkOf(options.completion_check, input.directory),
     onDispose: () => parts.tasks.dispose(),
     runAnswer: mode === undefined ? undefined : runAnswer(mode, parts, clock),
-  });
+  };
+  const run = commandRunner(deps);
+  const release = beFirst(input.client, { tools: (families) => ownTools(families, deps), run });
+  return createHooks(deps, run);
 };
 
 function checkOf(

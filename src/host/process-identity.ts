@@ -31,11 +31,15 @@ export function parseOwnerKey(key: string): Owner | undefined {
  */
 export function isAlive(owner: Owner, instances: ReadonlySet<string>): boolean {
   if (owner.host !== hostname()) return true;
-  if (owner.pid === process.pid && owner.processStartedAt === startTicks(process.pid))
-    return instances.has(owner.instance);
+  if (isThisProcess(owner)) return instances.has(owner.instance);
   if (!processExists(owner.pid)) return false;
   const ticks = startTicks(owner.pid);
   return ticks === 0 || owner.processStartedAt === 0 || ticks === owner.processStartedAt;
+}
+
+/** Whether an owner is, or was, an instance in this process. */
+export function isThisProcess({ host, pid, processStartedAt }: Owner): boolean {
+  return host === hostname() && pid === process.pid && processStartedAt === startTicks(process.pid);
 }
 
 function processExists(pid: number): boolean {

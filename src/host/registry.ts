@@ -1,11 +1,27 @@
+import type { Hooks } from "@opencode-ai/plugin";
 import type { TurnEvent } from "./port.ts";
 
 /** Modules may be loaded twice, a plugin listed twice, and a directory opened twice: only `globalThis` is shared. */
-const KEY = Symbol.for("opencode-goalkeeper.registry.1");
+const KEY = Symbol.for("opencode-goalkeeper.registry.2");
+
+/** The copy of the plugin that was loaded first in an instance of OpenCode, as copies behind it see it. */
+export interface FirstCopy {
+  /** Its tools of these families, whatever its own options say. */
+  readonly tools: (families: readonly string[]) => NonNullable<Hooks["tool"]>;
+  /** Its command `/goal`, or `/tasks`. */
+  readonly run: (command: "goal" | "tasks", sessionID: string, args: string) => Promise<string>;
+}
+
+interface Holder {
+  /** Another instance works on it from now on. */
+  readonly onTaken: () => void;
+}
 
 interface Registry {
-  /** Which instance keeps the books of a directory. */
-  readonly claims: Map<string, string>;
+  /** By the client that OpenCode hands to all plugins of one instance. */
+  readonly copies: WeakMap<object, FirstCopy>;
+  /** By session and key of the books: who works on it in this process. */
+  readonly holders: Map<string, Holder>;
   /** The instances that live in this process. */
   readonly instances: Set<string>;
   /** The last write into the metadata of a session, until it has ended. */
@@ -16,7 +32,13 @@ interface Registry {
 
 export function registry(): Registry {
   const shared = globalThis as { [KEY]?: Registry };
-  shared[KEY] ??= { claims: new Map(), instances: new Set(), writes: new Map(), turns: new Set() };
+  shared[KEY] ??= {
+    copies: new WeakMap(),
+    holders: new Map(),
+    instances: new Set(),
+    writes: new Map(),
+    turns: new Set(),
+  };
   return shared[KEY];
 }
 
@@ -57,16 +79,62 @@ export function enlist(instance: string): () => void {
   return () => instances.delete(instance);
 }
 
-/**
- * Claims a directory for a plugin instance. The first claim wins until it is released; a second copy must stay inert.
- *
- * @returns the release, or undefined when another instance has the directory
- */
-export function claim(directory: string, instance: string): (() => void) | undefined {
-  const { claims } = registry();
-  if (claims.has(directory)) return undefined;
-  claims.set(directory, instance);
+/** The first copy of the plugin that was loaded with this client; undefined: there is none yet, or it has ended. */
+export function firstCopy(client: object): FirstCopy | undefined {
+  return registry().copies.get(client);
+}
+
+/** Says that this copy of the plugin was the first one to be loaded with this client. Returns its end. */
+export function beFirst(client: object, copy: FirstCopy): () => void {
+  const { copies } = registry();
+  copies.set(client, copy);
   return () => {
-    if (claims.get(directory) === instance) claims.delete(directory);
+    if (copies.get(client) === copy) copies.delete(client);
+  };
+}
+
+/**
+ * Who works on which root, among the instances of this process: whoever heard its last message, command or tool call, or
+ * has woken it. Some hosts make two instances of one directory, and the one that restores a root need not be the one
+ * that gets its session. Between processes the claim in the stored state decides.
+ */
+export interface Holdings {
+  /** This instance works on it from now on. Whether another one did before. */
+  take(rootID: string): boolean;
+  isOurs(rootID: string): boolean;
+  isElsewhere(rootID: string): boolean;
+  release(rootID: string): void;
+  /** Nothing is held by this instance any more. */
+  end(): void;
+}
+
+/** @param onTaken another instance works on a root of this one's from now on */
+export function holdings(key: string, onTaken: (rootID: string) => void): Holdings {
+  const { holders } = registry();
+  const ours = new Set<string>();
+  const holderOf = (rootID: string) => holders.get(`${key} ${rootID}`);
+  const release = (rootID: string): void => {
+    if (ours.delete(rootID)) holders.delete(`${key} ${rootID}`);
+  };
+  return {
+    take(rootID) {
+      if (ours.has(rootID)) return false;
+      const before = holderOf(rootID);
+      ours.add(rootID);
+      holders.set(`${key} ${rootID}`, {
+        onTaken: () => {
+          ours.delete(rootID);
+          onTaken(rootID);
+        },
+      });
+      before?.onTaken();
+      return before !== undefined;
+    },
+    isOurs: (rootID) => ours.has(rootID),
+    isElsewhere: (rootID) => !ours.has(rootID) && holderOf(rootID) !== undefined,
+    release,
+    end: () => {
+      for (const rootID of [...ours]) release(rootID);
+    },
   };
 }

@@ -2,8 +2,8 @@ import type { Saved } from "../keeper/messages.ts";
 import { type StoredRoot, stubs, type TaskStub } from "../keeper/stored-root.ts";
 import { type EndedTask, isEnded } from "../tasks/task.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
-import { ownerKey } from "./process-identity.ts";
-import { exclusively } from "./registry.ts";
+import { isThisProcess, ownerKey } from "./process-identity.ts";
+import { exclusively, type Holdings } from "./registry.ts";
 import { parseStoredRoot } from "./stored-schema.ts";
 
 /** The plugin's key in a session's metadata. A manager of another plugin has a key of its own. */
@@ -40,6 +40,8 @@ export interface StoreDependencies {
   readonly host: Pick<HostPort, "session" | "writeMetadata" | "log">;
   /** Whether a task's runner is another instance that still works. */
   readonly runsElsewhere: (runner: string) => boolean;
+  /** Who works on which root among the instances of this process. */
+  readonly holdings: Pick<Holdings, "isOurs" | "isElsewhere">;
   /** Our own key was changed or removed by somebody else. */
   readonly onDamage: (rootID: string) => void;
   /** Another living process has taken the root over. */
@@ -112,7 +114,9 @@ export class Store {
     };
     const saved = await this.write(rootID, { stored, read: foreign, wrote });
     if (saved.kind === "ok") this.found(rootID, lost);
-    return saved.kind === "ok" && ownedElsewhere ? { kind: "owned-elsewhere", claim: stored.claim } : saved;
+    return saved.kind === "ok" && ownedElsewhere
+      ? { kind: "owned-elsewhere", claim: Math.max(stored.claim, wanted.claim) }
+      : saved;
   }
 
   /** The claim of another living process that has taken a root over; undefined while it is ours, or nobody answers. */
@@ -122,7 +126,7 @@ export class Store {
     const read = await this.deps.host.session(rootID);
     const loaded = read.kind === "known" ? load(read.value, this.deps.key) : undefined;
     if (loaded?.kind !== "stored" || loaded.stored.owner.instance === ours.owner.instance) return undefined;
-    return this.isTaken(loaded.stored, ours.claim) ? loaded.stored.claim : undefined;
+    return this.isTaken(loaded.stored, ours.claim) ? Math.max(loaded.stored.claim, ours.claim) : undefined;
   }
 
   /** Every `session.updated` carries the whole metadata: the only way to see what others write. */
@@ -184,7 +188,7 @@ export class Store {
     const isOther = loaded.kind === "stored" && loaded.stored.owner.instance !== written.owner.instance;
     if (isOther && this.isTaken(loaded.stored, written.claim)) {
       this.written.set(id, loaded.stored);
-      return this.deps.onMoved(id, loaded.stored.claim);
+      return this.deps.onMoved(id, Math.max(loaded.stored.claim, written.claim));
     }
     const intact =
       loaded.kind === "stored" && loaded.stored.claim >= written.claim && loaded.stored.revision >= written.revision;
@@ -197,9 +201,15 @@ export class Store {
     this.deps.onForgotten(rootID);
   }
 
-  /** A higher claim owns the root; of two processes that claimed it at the same time, the one that wrote first. */
-  private isTaken(stored: StoredRoot, claim: number): boolean {
-    return stored.claim > claim || (stored.claim === claim && this.deps.runsElsewhere(ownerKey(stored.owner)));
+  /**
+   * A higher claim owns the root; of two that claimed it at the same time, the one that wrote first. In one process the
+   * one owns it that works on it.
+   */
+  private isTaken({ self, owner, claim: theirs }: StoredRoot, claim: number): boolean {
+    const { holdings, runsElsewhere } = this.deps;
+    if (holdings.isElsewhere(self)) return true;
+    if (theirs !== claim) return theirs > claim;
+    return runsElsewhere(ownerKey(owner)) && !(isThisProcess(owner) && holdings.isOurs(self));
   }
 
   private async write(rootID: string, write: Write): Promise<Saved> {

@@ -2,8 +2,9 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PluginModule } from "@opencode-ai/plugin";
+import { beFirst, firstCopy } from "../../src/host/registry.ts";
 
-/** To be listed before our own plugin, which then finds the directory taken and does nothing. */
+/** To be listed before our own plugin, which then is a copy of it and does nothing. */
 export const UNRELIABLE_HOST = import.meta.path;
 
 /** How a call fails. */
@@ -95,7 +96,11 @@ export default {
       create,
     });
     const client = Object.assign(Object.create(input.client), { session: replaced });
-    return ours.default.server({ ...input, client }, options);
+    const hooks = await ours.default.server({ ...input, client }, options);
+    const copy = firstCopy(client);
+    // The client that the copy behind it is given is another one.
+    if (copy !== undefined) beFirst(input.client, copy);
+    return hooks;
   },
 } satisfies PluginModule & { id: string };
 

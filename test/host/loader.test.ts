@@ -1,7 +1,8 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Loader, type LoaderDependencies } from "../../src/host/loader.ts";
 import type { SessionInfo } from "../../src/host/port.ts";
-import { ownerKey } from "../../src/host/process-identity.ts";
+import { newOwner, ownerKey } from "../../src/host/process-identity.ts";
+import { type Holdings, holdings } from "../../src/host/registry.ts";
 import type { Keeper } from "../../src/keeper/keeper.ts";
 import type { Input } from "../../src/keeper/messages.ts";
 import { type StoredRoot, stub } from "../../src/keeper/stored-root.ts";
@@ -15,21 +16,24 @@ let session: SessionInfo;
 let inputs: Input[];
 let logged: number;
 let loader: Loader;
+let ours: Holdings;
+let theirs: Holdings;
 
 beforeEach(() => {
   session = aSession(ROOT);
   inputs = [];
   logged = 0;
+  ours = holdings(KEY, () => undefined);
+  theirs = holdings(KEY, () => undefined);
   loader = aLoader();
 });
 
+afterEach(() => {
+  ours.end();
+  theirs.end();
+});
+
 function aLoader(more: Partial<LoaderDependencies> = {}): Loader {
-  const keeper: Pick<Keeper, "claim" | "dispatch" | "goal" | "root"> = {
-    claim: () => 0,
-    dispatch: (input) => inputs.push(input),
-    goal: () => undefined,
-    root: () => undefined,
-  };
   return new Loader({
     key: KEY,
     host: {
@@ -37,13 +41,26 @@ function aLoader(more: Partial<LoaderDependencies> = {}): Loader {
       session: async () => ({ kind: "known", value: session }),
       log: () => logged++,
     },
-    keeper: keeper as Keeper,
+    keeper: keeperWith(0),
     resumeOnStart: true,
     runner: ownerKey(US),
     runsElsewhere: () => false,
+    holdings: ours,
     isOtherHost: () => false,
     ...more,
   });
+}
+
+/** Books under a claim, in which nothing is going on. */
+function keeperWith(claim: number): Keeper {
+  const keeper: Pick<Keeper, "claim" | "dispatch" | "goal" | "root" | "tasks"> = {
+    claim: () => claim,
+    dispatch: (input) => inputs.push(input),
+    goal: () => undefined,
+    root: () => undefined,
+    tasks: () => [],
+  };
+  return keeper as Keeper;
 }
 
 function stored(more: Partial<StoredRoot>): SessionInfo {
@@ -130,4 +147,45 @@ test("what was said in a root takes it away from nobody once nothing of it is ke
   loader.forget(ROOT);
   loader.see(stored({ goal: aGoal() }));
   expect(inputs).toEqual([]);
+});
+
+describe("another instance in the same process", () => {
+  /** Another one of this process, which lives. */
+  const beside = newOwner();
+
+  beforeEach(() => {
+    session = stored({ owner: beside, claim: 2, goal: aGoal() });
+    loader = aLoader({ runsElsewhere: (runner) => runner === ownerKey(beside), resumeOnStart: false });
+  });
+
+  test("that has only restored a root is not asked: the root belongs to the one whose session is used (U11)", async () => {
+    expect(await loader.foreignRoot(ROOT)).toBeUndefined();
+    await loader.ensure(ROOT);
+    expect(inputs).toMatchObject([{ type: "restored" }]);
+    expect(ours.isOurs(ROOT)).toBe(true);
+  });
+
+  test("that works on a root keeps it until its session is used here, and finds that written down (U11)", async () => {
+    theirs.take(ROOT);
+    await loader.start();
+    expect(inputs).toEqual([]);
+    expect(await loader.foreignRoot(ROOT)).toBeDefined();
+    await loader.spoken(ROOT);
+    expect(inputs.map(({ type }) => type)).toEqual(["user-speaks", "restored", "storage-repaired", "storage-repaired"]);
+    expect([ours.isOurs(ROOT), theirs.isOurs(ROOT)]).toEqual([true, false]);
+  });
+
+  test("that has woken a root, and written nothing yet, is not joined", async () => {
+    session = stored({ goal: aGoal() });
+    theirs.take(ROOT);
+    loader = aLoader();
+    await loader.start();
+    expect(inputs).toEqual([]);
+  });
+
+  test("that restored a root at the same moment, and wrote first, gives way (U11)", async () => {
+    loader = aLoader({ keeper: keeperWith(2) });
+    await loader.ensure(ROOT);
+    expect(inputs).toMatchObject([{ type: "restored", stored: { claim: 2 } }]);
+  });
 });

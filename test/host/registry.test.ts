@@ -1,20 +1,93 @@
-import { expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { TurnEvent } from "../../src/host/port.ts";
-import { announceTurn, claim, enlist, exclusively, onTurn, registry } from "../../src/host/registry.ts";
+import {
+  announceTurn,
+  beFirst,
+  enlist,
+  exclusively,
+  firstCopy,
+  type Holdings,
+  holdings,
+  onTurn,
+  registry,
+} from "../../src/host/registry.ts";
 
-test("the first claim of a directory wins until it is released (S1)", () => {
-  const release = claim("/registry-test", "one");
-  expect(release).toBeFunction();
-  expect(claim("/registry-test", "two")).toBeUndefined();
-  release?.();
-  const next = claim("/registry-test", "two");
-  // A late release of an earlier owner takes nothing from the present one.
-  release?.();
-  expect(claim("/registry-test", "three")).toBeUndefined();
-  next?.();
+describe("copies of the plugin", () => {
+  const copy = () => ({ tools: () => ({}), run: async () => "" });
+
+  test("the first one that was given a client is found by it, until it ends (S1)", () => {
+    const [client, other, first] = [{}, {}, copy()];
+    expect(firstCopy(client)).toBeUndefined();
+    const end = beFirst(client, first);
+    expect(firstCopy(client)).toBe(first);
+    expect(firstCopy(other)).toBeUndefined();
+    end();
+    expect(firstCopy(client)).toBeUndefined();
+  });
+
+  test("a late end of an earlier one takes nothing from the present one", () => {
+    const [client, next] = [{}, copy()];
+    const endFirst = beFirst(client, copy());
+    beFirst(client, next);
+    endFirst();
+    expect(firstCopy(client)).toBe(next);
+  });
 });
 
-test("an instance lives from its enlisting to its end, whether or not it has a directory", () => {
+describe("two instances in one process", () => {
+  let taken: string[];
+  let one: Holdings;
+  let two: Holdings;
+
+  beforeEach(() => {
+    taken = [];
+    [one, two] = ["one", "two"].map((name) => holdings("key", (rootID) => taken.push(`${name} ${rootID}`))) as [
+      Holdings,
+      Holdings,
+    ];
+  });
+
+  afterEach(() => {
+    one.end();
+    two.end();
+    expect(registry().holders.size).toBe(0);
+  });
+
+  test("a root is held by the one that took it last, and the other one is told (U11)", () => {
+    expect(one.take("ses_1")).toBe(false);
+    expect([one.isOurs("ses_1"), two.isElsewhere("ses_1")]).toEqual([true, true]);
+    expect(two.take("ses_1")).toBe(true);
+    expect([one.isOurs("ses_1"), one.isElsewhere("ses_1"), two.isOurs("ses_1")]).toEqual([false, true, true]);
+    expect(taken).toEqual(["one ses_1"]);
+  });
+
+  test("to take what is held already says nothing to anybody", () => {
+    one.take("ses_1");
+    expect(one.take("ses_1")).toBe(false);
+    expect(taken).toEqual([]);
+  });
+
+  test("a root is nobody's when who held it lets go or ends, and no other one's is let go with it", () => {
+    one.take("ses_1");
+    one.take("ses_2");
+    two.take("ses_2");
+    one.release("ses_2");
+    expect(two.isOurs("ses_2")).toBe(true);
+    one.end();
+    expect([two.isElsewhere("ses_1"), two.isOurs("ses_2")]).toEqual([false, true]);
+  });
+
+  test("managers with books of their own hold a root side by side", () => {
+    const third = holdings("another key", () => taken.push("third"));
+    one.take("ses_1");
+    expect(third.isElsewhere("ses_1")).toBe(false);
+    expect(third.take("ses_1")).toBe(false);
+    expect(one.isOurs("ses_1")).toBe(true);
+    third.end();
+  });
+});
+
+test("an instance lives from its enlisting to its end", () => {
   const delist = enlist("one");
   enlist("two");
   expect([...registry().instances]).toEqual(expect.arrayContaining(["one", "two"]));

@@ -1,18 +1,25 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Answer } from "../../src/host/port.ts";
+import { newOwner, ownerKey } from "../../src/host/process-identity.ts";
+import { type Holdings, holdings } from "../../src/host/registry.ts";
 import { Store } from "../../src/host/store.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { aSession, ROOT, T0 } from "../support/builders.ts";
 
 const KEY = "goalkeeper";
 const MINUTE = 60_000;
+/** Another instance in this process, which lives. */
+const BESIDE = newOwner();
 
 let now: number;
 let metadata: Record<string, unknown>;
 let answer: Answer<void>;
 let writes: number;
 let forgotten: string[];
+let moved: string[];
 let store: Store;
+let ours: Holdings;
+let theirs: Holdings;
 
 beforeEach(() => {
   now = T0;
@@ -20,6 +27,9 @@ beforeEach(() => {
   answer = { kind: "known", value: undefined };
   writes = 0;
   forgotten = [];
+  moved = [];
+  ours = holdings(KEY, () => undefined);
+  theirs = holdings(KEY, () => undefined);
   store = new Store({
     key: KEY,
     host: {
@@ -31,13 +41,19 @@ beforeEach(() => {
       },
       log: () => undefined,
     },
-    runsElsewhere: () => false,
+    runsElsewhere: (runner) => runner === ownerKey(BESIDE),
+    holdings: ours,
     // Nobody keeps the books of the root any more.
     onDamage: () => undefined,
-    onMoved: () => undefined,
+    onMoved: (rootID, claim) => moved.push(`${rootID} ${claim}`),
     onForgotten: (rootID) => forgotten.push(rootID),
     now: () => now,
   });
+});
+
+afterEach(() => {
+  ours.end();
+  theirs.end();
 });
 
 function books(revision: number): StoredRoot {
@@ -138,5 +154,37 @@ describe("a root of which nothing is kept any more", () => {
     now += MINUTE;
     store.clock();
     expect(forgotten).toEqual([ROOT]);
+  });
+});
+
+describe("two instances in one process that restored a root under the same claim", () => {
+  const written = (): StoredRoot => metadata[KEY] as StoredRoot;
+
+  beforeEach(() => {
+    metadata = { [KEY]: { ...books(1), owner: BESIDE } };
+  });
+
+  test("the one that wrote first keeps it while nobody uses it", async () => {
+    expect(await store.save(books(2))).toMatchObject({ kind: "owned-elsewhere" });
+    expect(written().owner.instance).toBe(BESIDE.instance);
+  });
+
+  test("the one whose session is used owns it, whoever wrote first (U11)", async () => {
+    ours.take(ROOT);
+    expect(await store.save(books(2))).toEqual({ kind: "ok" });
+    expect(written().owner.instance).toBe("me");
+  });
+
+  test("the one whose session is not used keeps nothing of what it wrote, and is told when it wants to send", async () => {
+    metadata = {};
+    await store.save(books(1));
+    shows();
+    theirs.take(ROOT);
+    metadata = { [KEY]: { ...books(1), owner: BESIDE } };
+    expect(await store.taken(ROOT)).toBe(1);
+    shows();
+    expect(moved).toEqual([`${ROOT} 1`]);
+    expect(await store.save(books(2))).toEqual({ kind: "owned-elsewhere", claim: 1 });
+    expect(written().owner.instance).toBe(BESIDE.instance);
   });
 });

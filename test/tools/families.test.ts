@@ -1,14 +1,13 @@
 import { expect, test } from "bun:test";
-import { createHooks, type HookDependencies } from "../../src/host/hooks.ts";
-import { DEFAULT_OPTIONS, type Options } from "../../src/options.ts";
+import { ownTools } from "../../src/host/own-tools.ts";
+import type { Options } from "../../src/options.ts";
 
 const GOAL = ["get_goal", "create_goal", "update_goal"];
 const BACKGROUND = ["background_task", "background_output", "background_cancel"];
 
 /** Which tools a model gets; none of them is called. */
 function tools(families: Options["tools"]) {
-  const options = { ...DEFAULT_OPTIONS, tools: families };
-  return createHooks({ options } as unknown as HookDependencies).tool ?? {};
+  return ownTools(families, {} as Parameters<typeof ownTools>[1]);
 }
 
 test("the option tools decides which families a model gets", () => {
