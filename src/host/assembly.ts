@@ -41,6 +41,8 @@ export interface Assembly {
   readonly tasks: TaskManager;
   /** Set in `opencode run`. */
   readonly runHold: RunHold | undefined;
+  /** Whether it is this instance that works on a root. */
+  readonly isUsedHere: (rootID: string) => boolean;
   /** The goals of all sessions of the directory, in words. */
   readonly goals: (sessionID: string) => Promise<string>;
 }
@@ -182,7 +184,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     },
   });
   const goals = (sessionID: string) => listGoals(sessionID, { key, host, keeper, runsElsewhere });
-  return { keeper, loader, translator, ids, tasks, runHold, goals };
+  return { keeper, loader, translator, ids, tasks, runHold, isUsedHere: holdings.isOurs, goals };
 }
 
 async function storedPrompt(

@@ -1,5 +1,6 @@
 import { excerpt, frame } from "../delivery/frame.ts";
 import { askRoot, type Caller, type ToolDependencies } from "../tools/context.ts";
+import type { EditorAnswer } from "./editor-answer.ts";
 import type { Loader } from "./loader.ts";
 import type { HostPort } from "./port.ts";
 import type { RunAnswer } from "./run-answer.ts";
@@ -33,6 +34,8 @@ export interface AnswerDependencies extends Pick<ToolDependencies, "keeper" | "i
   readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
   /** Set in `opencode run`. */
   readonly runAnswer?: Pick<RunAnswer, "give"> | undefined;
+  /** Set in `opencode acp`. */
+  readonly editor?: Pick<EditorAnswer, "tell"> | undefined;
 }
 
 /** An answer to a command. */
@@ -64,10 +67,14 @@ export async function answer(
   sessionID: string,
   { title, said, brief = excerpt(said, TOAST_LENGTH), isRefused = false }: CommandAnswer,
   { rootID }: Pick<Caller, "rootID">,
-  { keeper, host, ids, runAnswer }: AnswerDependencies,
+  { keeper, host, ids, runAnswer, editor }: AnswerDependencies,
 ): Promise<never> {
   if (runAnswer !== undefined) {
     await runAnswer.give(sessionID, rootID, said, isRefused);
+    throw new CommandAnswered();
+  }
+  if (editor !== undefined) {
+    editor.tell(sessionID, said);
     throw new CommandAnswered();
   }
   const statuses = await host.statuses();
@@ -87,9 +94,10 @@ export async function answerFromElsewhere(
     brief = said.length > TOAST_LENGTH ? excerpt(said, TOAST_LENGTH) : said,
     isRefused = false,
   }: CommandAnswer,
-  { host, runAnswer }: Pick<AnswerDependencies, "host" | "runAnswer">,
+  { host, runAnswer, editor }: Pick<AnswerDependencies, "host" | "runAnswer" | "editor">,
 ): Promise<never> {
-  if (runAnswer === undefined) await host.toast({ title, message: brief, variant: "info" });
-  else await runAnswer.give(sessionID, sessionID, said, isRefused);
+  if (runAnswer !== undefined) await runAnswer.give(sessionID, sessionID, said, isRefused);
+  else if (editor !== undefined) editor.tell(sessionID, said);
+  else await host.toast({ title, message: brief, variant: "info" });
   throw new CommandAnswered();
 }

@@ -1,18 +1,21 @@
 import type { PluginModule } from "@opencode-ai/plugin";
 import type { Keeper } from "../keeper/keeper.ts";
+import type { Observation } from "../keeper/messages.ts";
 import { type CompletionCheck, keeperConfig, parseOptions } from "../options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { openTrace } from "../trace/open.ts";
 import { type Assembly, assemble } from "./assembly.ts";
 import { type CheckResult, runCompletionCheck } from "./completion-check.ts";
 import { copyHooks } from "./copy.ts";
+import { EditorAnswer } from "./editor-answer.ts";
 import { createHooks, type HookDependencies } from "./hooks.ts";
+import { HostIds } from "./message-id.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { commandRunner } from "./own-commands.ts";
 import { ownTools } from "./own-tools.ts";
 import { beFirst, firstCopy } from "./registry.ts";
 import { RunAnswer, written } from "./run-answer.ts";
-import { type RunMode, runMode } from "./run-mode.ts";
+import { isEditorMode, type RunMode, runMode } from "./run-mode.ts";
 import { RunProgress } from "./run-progress.ts";
 import { METADATA_KEY } from "./store.ts";
 
@@ -35,6 +38,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
   const trace = openTrace(options, clock, host);
   const mode = runMode();
   const progress = mode === undefined ? undefined : runProgress(mode, options.command, clock, () => parts.keeper);
+  const editor = isEditorMode() ? new EditorAnswer({ stdout: TERMINAL.stdout, ids: new HostIds(clock) }) : undefined;
   // A toast is seen by nobody there.
   if (progress !== undefined) for (const problem of problems) progress.problem(problem);
   const parts: Assembly = assemble({
@@ -46,6 +50,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     observe: (observation) => {
       trace.observe(observation);
       progress?.observe(observation);
+      if (editor !== undefined) tellToast(editor, observation, parts.isUsedHere);
     },
     dropped: trace.dropped,
     onDispose: () => {
@@ -65,6 +70,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     check: checkOf(options.completion_check, input.directory),
     onDispose: () => parts.tasks.dispose(),
     runAnswer: mode === undefined ? undefined : runAnswer(mode, parts, clock),
+    editor,
   };
   const run = commandRunner(deps);
   const release = beFirst(input.client, { tools: (families) => ownTools(families, deps), run });
@@ -78,7 +84,14 @@ function checkOf(
   return check === undefined ? undefined : (signal) => runCompletionCheck(check, directory, signal);
 }
 
-/** Plugins of `opencode run` work in its own process, and its terminal is theirs. */
+/** What a toast says elsewhere, in the sessions that the editor has open: it knows no others. */
+function tellToast(editor: EditorAnswer, observation: Observation, isUsedHere: (rootID: string) => boolean): void {
+  if (observation.type !== "effect" || observation.effect.type !== "toast") return;
+  const { rootID, message } = observation.effect;
+  if (isUsedHere(rootID)) editor.tell(rootID, `goalkeeper: ${message}`);
+}
+
+/** Plugins of `opencode run` and `opencode acp` work in its own process: what it writes to is theirs, too. */
 const TERMINAL = {
   stdout: (text: string) => void process.stdout.write(text),
   stderr: (text: string) => void process.stderr.write(text),

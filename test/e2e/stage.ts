@@ -141,7 +141,7 @@ function pluginsOf({ goalkeeper = true, options = {}, before = [], after = [] }:
 }
 
 /** A model that answers each root, and all below it, from a script of its own. */
-async function playModel(models: ScriptedModelOptions["models"]) {
+export async function playModel(models: ScriptedModelOptions["models"]) {
   if (!existsSync(join(new URL("../../dist/", import.meta.url).pathname, "server.js"))) {
     throw new Error("dist/server.js is missing: run `npm run build` first");
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { runMode } from "../../src/host/run-mode.ts";
+import { isEditorMode, runMode } from "../../src/host/run-mode.ts";
 
 function mode(line: string, inMainThread = true) {
   const args = line.split(" ").filter((arg) => arg !== "");
@@ -62,4 +62,12 @@ describe("its format", () => {
       expect(mode(line)).toEqual({ format: "text" });
     },
   );
+});
+
+test("opencode acp is told by its command: an editor is at the other end", () => {
+  const isEditor = (line: string, inMainThread = true) =>
+    isEditorMode(["bun", "/$bunfs/root/src/index.js", ...line.split(" ")], inMainThread);
+  expect(["acp", "acp --cwd /x", "--print-logs acp"].map((line) => isEditor(line))).toEqual([true, true, true]);
+  expect(["run acp", "serve", ""].map((line) => isEditor(line))).toEqual([false, false, false]);
+  expect(isEditor("acp", false)).toBe(false);
 });

@@ -1,0 +1,25 @@
+/**
+ * Words for the user of an editor, which drives `opencode acp` by JSON-RPC over stdin and stdout. OpenCode passes on
+ * nothing but what the agent says: a toast, or a text that no model reads, is seen by nobody there. So they are written
+ * into the connection itself, as what it has for them: a piece of the agent's message. A line is one message.
+ */
+export class EditorAnswer {
+  constructor(
+    private readonly deps: {
+      readonly stdout: (text: string) => void;
+      readonly ids: { message(after: string): string };
+    },
+  ) {}
+
+  tell(sessionId: string, said: string): void {
+    const { stdout, ids } = this.deps;
+    // Markdown; the agent's own words may go on before and behind it.
+    const text = `\n\n${said.replaceAll("\n", "  \n")}\n\n`;
+    const update = {
+      sessionUpdate: "agent_message_chunk",
+      messageId: ids.message(""),
+      content: { type: "text", text },
+    };
+    stdout(`${JSON.stringify({ jsonrpc: "2.0", method: "session/update", params: { sessionId, update } })}\n`);
+  }
+}
