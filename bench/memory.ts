@@ -64,6 +64,7 @@ function createWorld() {
       task_cleanup_delay_seconds: WINDOW_SECONDS,
     },
     adopts: false,
+    hostProblem: async () => undefined,
     observe: () => undefined,
   });
   const leftOver = () => {

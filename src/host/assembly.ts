@@ -23,6 +23,8 @@ export interface AssemblySettings {
   /** The key in a session's metadata under which the books are kept. */
   readonly key: string;
   readonly options: Options;
+  /** Why no goal can be pursued on this version of OpenCode. */
+  readonly hostProblem: () => Promise<string | undefined>;
   /** Whether children that others made are tasks too. */
   readonly adopts: boolean;
   /** Whether this is `opencode run`, whose process ends with its turn, and turns are to be held here. */
@@ -91,6 +93,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     runner,
     runsElsewhere,
     holdings,
+    hostProblem: settings.hostProblem,
     isOtherHost,
     resumeOnStart: options.resume_on_start,
     onlyUsed: inRun === true && !options.resume_on_start,

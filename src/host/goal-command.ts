@@ -58,12 +58,20 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   if (command.type === "set" && rootID !== sessionID)
     return look({ said: `Goals belong to the main session. Say /${deps.command} there.`, isRefused: true });
   if (command.type === "set" && !deps.hasTools) return look({ said: NO_TOOLS, isRefused: true });
+  const problem = await deps.hostProblem();
+  if (problem !== undefined && (command.type === "set" || command.type === "resume"))
+    return look({ said: `Nothing was started: ${problem}.`, isRefused: true });
   if (command.type === "list") return look({ said: await deps.goals(rootID) });
   if (foreign !== undefined && (command.type === "show" || command.type === "why"))
     return look(foreignAnswer(command.type, foreign, deps.command));
   const caller = await resolveCaller(sessionID, deps);
   if (command.type === "show" || command.type === "why")
-    return answer(sessionID, { title: "goal", ...shown(command.type, caller.rootID, deps) }, caller, deps);
+    return answer(
+      sessionID,
+      { title: "goal", ...withProblem(shown(command.type, caller.rootID, deps), problem) },
+      caller,
+      deps,
+    );
   const say = (said: string, isRefused = false) => answer(sessionID, { title: "goal", said, isRefused }, caller, deps);
   if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
   if (command.type !== "set") return say(act(command, caller, deps));
@@ -123,6 +131,16 @@ function shown(type: "show" | "why", rootID: string, deps: CommandDependencies):
   return type === "show"
     ? { said: statusText(view), brief: statusBrief(view) }
     : { said: whyText(log, now()), brief: whyBrief(log, now()) };
+}
+
+/** First of all: nothing else that is said about goals holds there. */
+function withProblem(
+  { said, brief }: Omit<CommandAnswer, "title">,
+  problem: string | undefined,
+): Omit<CommandAnswer, "title"> {
+  if (problem === undefined) return { said, ...(brief === undefined ? {} : { brief }) };
+  const line = `No goal is pursued here: ${problem}.`;
+  return { said: `${line}\n${said}`, ...(brief === undefined ? {} : { brief: `${line}\n${brief}` }) };
 }
 
 function act(

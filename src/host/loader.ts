@@ -12,6 +12,8 @@ export interface LoaderDependencies {
   readonly host: Pick<HostPort, "roots" | "session" | "log">;
   readonly keeper: Keeper;
   readonly resumeOnStart: boolean;
+  /** Why no goal can be pursued on this version of OpenCode. */
+  readonly hostProblem: () => Promise<string | undefined>;
   /**
    * In `opencode run`: it is about one session. The others are nobody's business, and a write into one of them would make
    * it the one that was used last, which `opencode run -c` goes on with.
@@ -51,7 +53,7 @@ export class Loader {
   /** One call for all roots of the directory. */
   async start(): Promise<void> {
     if (this.deps.onlyUsed === true) return;
-    const roots = await this.deps.host.roots();
+    const [roots, problem] = await Promise.all([this.deps.host.roots(), this.deps.hostProblem()]);
     if (roots.kind !== "known") {
       return this.deps.host.log(
         "warn",
@@ -61,7 +63,7 @@ export class Loader {
     for (const session of roots.value) {
       const stored = this.read(session);
       if (stored !== undefined && !session.archived && isUnfinished(stored))
-        this.restore(stored, this.deps.resumeOnStart);
+        this.restore(stored, this.deps.resumeOnStart && problem === undefined);
     }
   }
 
@@ -170,6 +172,14 @@ export class Loader {
     // A living owner must find the higher claim before it prompts again.
     if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
     if (awake) this.take(rootID);
+    if (stored.goal?.status === "active") void this.pauseOnUnfitHost(rootID);
+  }
+
+  /** A goal that is active and never goes on would say nothing. */
+  private async pauseOnUnfitHost(rootID: string): Promise<void> {
+    const reason = await this.deps.hostProblem();
+    if (reason !== undefined)
+      this.deps.keeper.dispatch({ type: "goal", rootID, event: { type: "pause", by: "error", reason } });
   }
 
   /** From now on it is worked on here. The instance that did so before has to find that written down. */

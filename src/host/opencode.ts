@@ -51,6 +51,18 @@ export class OpencodeHost implements HostPort {
     });
   }
 
+  /** The SDK has no name for this route, which is about no directory: it starts nothing. */
+  async version(): Promise<Answer<string>> {
+    const raw = record(this.client)._client as { get?(request: { url: string }): Promise<unknown> } | undefined;
+    if (typeof raw?.get !== "function") return { kind: "unknown", reason: "the client has no way to ask" };
+    const answer = await call("global.health", () => Promise.resolve(raw.get?.({ url: "/global/health" })));
+    if (answer.kind !== "known") return answer;
+    const version = text(record(answer.value).version);
+    return version === undefined
+      ? { kind: "unknown", reason: "global.health answered with something else" }
+      : { kind: "known", value: version };
+  }
+
   async children(parentID: string): Promise<Answer<readonly SessionInfo[]>> {
     const answer = await call("session.children", () =>
       this.client.session.children({ path: { id: parentID }, query: this.query }),

@@ -9,6 +9,7 @@ import { type CheckResult, runCompletionCheck } from "./completion-check.ts";
 import { copyHooks } from "./copy.ts";
 import { EditorAnswer } from "./editor-answer.ts";
 import { createHooks, type HookDependencies } from "./hooks.ts";
+import { HostVersion } from "./host-version.ts";
 import { HostIds } from "./message-id.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { commandRunner } from "./own-commands.ts";
@@ -41,8 +42,10 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
   const editor = isEditorMode() ? new EditorAnswer({ stdout: TERMINAL.stdout, ids: new HostIds(clock) }) : undefined;
   // A toast is seen by nobody there.
   if (progress !== undefined) for (const problem of problems) progress.problem(problem);
+  const { problem: hostProblem } = new HostVersion(() => host.version());
   const parts: Assembly = assemble({
     host,
+    hostProblem,
     key: METADATA_KEY,
     options,
     adopts: true,
@@ -64,6 +67,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     problems,
     summary,
     host,
+    hostProblem,
     now: () => clock.now(),
     command: options.command,
     limits: keeperConfig(options).limits.budget,

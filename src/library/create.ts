@@ -64,6 +64,8 @@ export function createTaskManager({ client, directory, key, options = {} }: Task
     key,
     options: { ...parsed.options, auto_continue: false, tools: [] },
     adopts: false,
+    // It has no goals.
+    hostProblem: async () => undefined,
     observe: (observation) => trace.observe(observation),
     dropped: trace.dropped,
     onDispose: () => trace.close(),

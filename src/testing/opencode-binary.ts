@@ -32,7 +32,7 @@ export function resolveOpencodeBinary(env: Readonly<Record<string, string | unde
     ]);
   }
   const searched: string[] = [];
-  for (const candidate of [...packagedBinaries(), ...binariesOnPath(env.PATH ?? "")]) {
+  for (const candidate of [...packagedBinaries(ours()), ...binariesOnPath(env.PATH ?? "")]) {
     searched.push(candidate);
     if (isExecutable(candidate)) return candidate;
   }
@@ -41,8 +41,15 @@ export function resolveOpencodeBinary(env: Readonly<Record<string, string | unde
 
 const executable = process.platform === "win32" ? "opencode.exe" : "opencode";
 
-function* packagedBinaries(): Generator<string> {
-  for (const anchor of [join(process.cwd(), "package.json"), import.meta.url]) {
+const ours = () => [join(process.cwd(), "package.json"), import.meta.url];
+
+/** The executable that npm has installed below a directory; undefined if there is none. */
+export function packagedBinary(directory: string): string | undefined {
+  return [...packagedBinaries([join(directory, "package.json")])].find(isExecutable);
+}
+
+function* packagedBinaries(anchors: readonly string[]): Generator<string> {
+  for (const anchor of anchors) {
     const require = createRequire(anchor);
     const wrapper = packageDirectory(require, "opencode-ai");
     // A strict package manager shows the platform package to opencode-ai only.

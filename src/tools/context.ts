@@ -14,6 +14,8 @@ export interface ToolDependencies {
   readonly keeper: Keeper;
   readonly loader: Pick<Loader, "ensure">;
   readonly host: Pick<HostPort, "session" | "transcript" | "toast">;
+  /** Why no goal can be pursued on this version of OpenCode; undefined: nothing is known against it. */
+  readonly hostProblem: () => Promise<string | undefined>;
   /** The user's own definition of done; undefined: there is none. */
   readonly check?: ((signal: AbortSignal | undefined) => Promise<CheckResult>) | undefined;
   readonly ids: { message(after: string): string };

@@ -19,6 +19,8 @@ export function createGoal(deps: ToolDependencies): Tool {
       const { rootID, isChild } = await resolveCaller(context.sessionID, deps);
       if (isChild)
         return "No goal was set: goals belong to the main session, and this is a sub-agent. Do your own task.";
+      const problem = await deps.hostProblem();
+      if (problem !== undefined) return `No goal was set: ${problem}. Tell the user that, and do not try again.`;
       const existing = deps.keeper.goal(rootID);
       if (existing?.objective === objective && existing.status !== "complete") {
         return `This goal exists already (${goalState(existing)}). Go on with it.`;

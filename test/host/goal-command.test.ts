@@ -19,6 +19,8 @@ class Script {
   /** Roots whose stored state was brought here. */
   readonly ensured: string[] = [];
   foreign: StoredRoot | undefined;
+  /** What is wrong with the version of OpenCode. */
+  problem: string | undefined;
 
   static async open(options: Partial<Options> = {}, inRun = true): Promise<Script> {
     const script = new Script(await Desk.open(options, inRun), options, inRun);
@@ -51,6 +53,7 @@ class Script {
       host,
       loader,
       ids: new HostIds(clock),
+      hostProblem: async () => this.problem,
       now: () => clock.now(),
       command: "goal",
       limits: { turns: 25, tokens: 0, ms: 0 },
@@ -315,6 +318,27 @@ test("anywhere else /goal resume is answered, and the goal goes on by itself", a
   expect(await script.says("resume")).toBeUndefined();
   await script.desk.pass(SECOND);
   expect([script.goal?.status, script.prompts, script.given]).toEqual(["active", 1, []]);
+});
+
+describe("on a version of OpenCode on which no goal can be pursued (U13)", () => {
+  const problem = "this is OpenCode 1.18.3, where goals stop after their first turn";
+  let script: Script;
+
+  beforeEach(async () => {
+    script = await Script.open({}, true);
+    script.problem = problem;
+  });
+
+  test.each(["fix it", "resume"])("nothing is started by: %s", async (args) => {
+    expect(await script.says(args)).toBeUndefined();
+    expect(script.given.at(-1)?.said).toBe(`Nothing was started: ${problem}.`);
+    expect([script.code, script.desk.keeper.goal(script.desk.root)]).toEqual([1, undefined]);
+  });
+
+  test("that is the first thing that is shown", async () => {
+    await script.says("status");
+    expect(script.given.at(-1)?.said).toStartWith(`No goal is pursued here: ${problem}.\nNo goal in this session.`);
+  });
 });
 
 test("without the tools that end a goal none is started, and that is said", async () => {

@@ -43,6 +43,7 @@ function aLoader(more: Partial<LoaderDependencies> = {}): Loader {
     },
     keeper: keeperWith(0),
     resumeOnStart: true,
+    hostProblem: async () => undefined,
     runner: ownerKey(US),
     runsElsewhere: () => false,
     holdings: ours,
@@ -121,6 +122,25 @@ describe("a root of which nothing is kept any more", () => {
     loader.deleted(ROOT);
     loader.see(broken);
     expect(logged).toBe(2);
+  });
+});
+
+describe("on a version of OpenCode on which no goal can be pursued (U13)", () => {
+  const hostProblem = async () => "this is OpenCode 1.18.3";
+
+  test("a goal that is active does not go on, and is paused with the reason", async () => {
+    session = stored({ goal: aGoal() });
+    await aLoader({ hostProblem }).start();
+    expect(inputs).toMatchObject([
+      { type: "restored", awake: false },
+      { type: "goal", event: { type: "pause", by: "error", reason: "this is OpenCode 1.18.3" } },
+    ]);
+  });
+
+  test("nothing else is said about a root", async () => {
+    session = stored({ goal: undefined, tasks: [stub(anEndedTask())] });
+    await aLoader({ hostProblem }).ensure(ROOT);
+    expect(inputs.map(({ type }) => type)).toEqual(["restored"]);
   });
 });
 

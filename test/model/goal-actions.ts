@@ -113,6 +113,7 @@ function dependencies(world: World): ToolDependencies {
     keeper,
     loader,
     limits,
+    hostProblem: async () => undefined,
     ids: { message: () => host.messageID() },
     now: () => clock.now(),
     command: "goal",

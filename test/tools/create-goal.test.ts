@@ -28,6 +28,17 @@ test("with auto_continue off the model is not told that it is continued", async 
   expect(status).toBe("active");
 });
 
+test("on a version of OpenCode on which no goal can be pursued none is set, and the model is told why (U13)", async () => {
+  const desk = await Desk.open();
+  const tool = createGoal({ ...desk.goalTools(), hostProblem: async () => "this is OpenCode 1.18.3" });
+  const said = await tool.execute(
+    { objective: "fix it" },
+    { sessionID: desk.root, messageID: "msg_1", agent: "build" },
+  );
+  expect(said).toBe("No goal was set: this is OpenCode 1.18.3. Tell the user that, and do not try again.");
+  expect(desk.keeper.goal(desk.root)).toBeUndefined();
+});
+
 test("in an agent that pursues no goals the model is told that it is paused, and what the user has to do", async () => {
   const { said, status } = await sets({}, "plan");
   expect(status).toBe("paused");

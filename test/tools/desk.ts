@@ -109,7 +109,8 @@ export class Desk {
     const loader = { ensure: async () => undefined };
     const ids = new HostIds(clock);
     const limits = { turns: 25, tokens: 0, ms: 0 };
-    return { keeper, host, loader, ids, now: () => clock.now(), command: "goal", limits };
+    const hostProblem = async () => undefined;
+    return { keeper, host, loader, ids, hostProblem, now: () => clock.now(), command: "goal", limits };
   }
 
   /** Calls a tool as the root, or as another session. */
