@@ -41,6 +41,11 @@ function first(by: PausedBy): string {
   return by === "restricted-agent" ? " (switch the agent and write a message first)" : "";
 }
 
+/** Why a goal is paused whose agent has called a tool of ours, and another plugin has answered. */
+export function takenToolReason(tool: string): string {
+  return `another plugin has answered "${tool}": list goalkeeper behind it, or leave ours out with the option "tools"`;
+}
+
 export function waitReason(reason: WaitReason, now: number): string {
   return `${waitWords(reason)} (${"until" in reason ? `at most ${duration(reason.until - now)} more` : "until you act"})`;
 }

@@ -30,6 +30,8 @@ export interface AssemblySettings {
   /** Whether this is `opencode run`, whose process ends with its turn, and turns are to be held here. */
   readonly inRun?: boolean;
   readonly observe: (observation: Observation) => void;
+  /** Set where the model has tools of ours. */
+  readonly isOthers?: EventSink["isOthers"];
   /** Set where somebody counts the host events that are dropped. */
   readonly dropped?: EventSink["dropped"] | undefined;
   readonly onDispose?: () => void;
@@ -132,6 +134,7 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
   });
   const translator = new EventTranslator({
     loadedAt: clock.now(),
+    isOthers: settings.isOthers,
     dropped: settings.dropped,
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
     event: (event) => {

@@ -3,6 +3,7 @@ import type { HostEvent } from "./port.ts";
 import { readProviderError } from "./provider-error.ts";
 import { list, moment, type Raw, record, text } from "./raw.ts";
 import { readSession, readUsage, readVoice } from "./read.ts";
+import type { CallOfTool } from "./registry.ts";
 import { readTold } from "./told.ts";
 
 /** Sessions of which something is remembered. */
@@ -15,6 +16,8 @@ export interface EventSink {
   readonly event: (event: HostEvent) => void;
   /** A sign of life and nothing more. */
   readonly sign: (sessionID: string) => void;
+  /** Whether a completed call that has the name of a tool of ours was answered by somebody else; absent: there are none. */
+  readonly isOthers?: ((call: CallOfTool) => boolean) | undefined;
   /** An event that was dropped: `unused` is of a type of no use here, `unread` of a shape that is not known. */
   readonly dropped?: ((why: Dropped, type: string) => void) | undefined;
 }
@@ -30,6 +33,8 @@ export class EventTranslator {
   private readonly lastUserMessage = new Map<string, string>();
   /** The answer of each session that was heard to begin last. */
   private readonly begunAnswer = new Map<string, string>();
+  /** Calls that were seen at work and may be of our tools: only of these it is known that they would have reached us. */
+  private readonly seenRunning = new Set<string>();
   private readonly handlers = new Map<string, (properties: Raw) => void>([
     ["message.part.delta", (properties) => this.delta(properties)],
     ["message.part.updated", (properties) => this.part(record(properties.part))],
@@ -148,6 +153,7 @@ export class EventTranslator {
       (status !== "running" && status !== "completed" && status !== "error")
     )
       return this.unread("message.part.updated");
+    const byOther = this.isByOther({ sessionID, messageID, tool }, callID, status);
     const metadata = record(state.metadata);
     const childID = tool === "task" ? text(metadata.sessionId) : undefined;
     const child = {
@@ -164,8 +170,21 @@ export class EventTranslator {
       state: status,
       output: text(state.output) ?? text(state.error) ?? "",
       ...(status === "error" && this.isOld(sessionID, messageID, record(state.time).start) ? { fromBefore: true } : {}),
+      ...(byOther ? { byOther } : {}),
       ...(childID === undefined ? {} : { child }),
     });
+  }
+
+  private isByOther(call: CallOfTool, callID: string, status: "running" | "completed" | "error"): boolean {
+    const { isOthers } = this.sink;
+    if (isOthers === undefined) return false;
+    const key = `${call.sessionID} ${callID}`;
+    if (status === "running") {
+      this.seenRunning.add(key);
+      return false;
+    }
+    const wasSeen = this.seenRunning.delete(key);
+    return wasSeen && status === "completed" && isOthers(call);
   }
 
   private status(properties: Raw): void {

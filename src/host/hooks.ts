@@ -8,7 +8,7 @@ import type { EventTranslator } from "./events.ts";
 import type { Loader } from "./loader.ts";
 import type { HostIds } from "./message-id.ts";
 import { type CommandRunner, describe, type OwnCommandDependencies, OwnCommands } from "./own-commands.ts";
-import { ownTools } from "./own-tools.ts";
+import { ownTools, TakenTools, takenToolsText } from "./own-tools.ts";
 import type { RunHold } from "./run-hold.ts";
 
 /** OpenCode waits for it before `opencode run` exits. */
@@ -23,6 +23,8 @@ export interface HookDependencies extends OwnCommandDependencies {
   readonly ids: HostIds;
   /** Set in `opencode run`. */
   readonly runHold: RunHold | undefined;
+  /** Says something to the user that is about no session. */
+  readonly announce: (said: string) => Promise<void>;
   readonly onDispose: () => void;
 }
 
@@ -33,6 +35,8 @@ export interface HookDependencies extends OwnCommandDependencies {
 export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
   const { host, keeper, loader, translator, runHold } = deps;
   const commands = new OwnCommands(deps.options, run, host);
+  const own = ownTools(deps.options.tools, deps);
+  const taken = new TakenTools(own);
 
   const guarded: Guarded = async (hook, work) => {
     try {
@@ -55,14 +59,13 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
 
     config: (config) =>
       guarded("config", () => {
-        for (const name of commands.register(config)) {
-          const hint = name === deps.command ? '; set the option "command"' : "";
-          host.log("warn", `goalkeeper: the command /${name} is yours already and is left alone${hint}`);
-        }
-        afterStart(deps);
+        commands.register(config);
+        afterStart(deps, commands);
       }),
 
-    tool: ownTools(deps.options.tools, deps),
+    tool: own,
+
+    "tool.definition": async (input, output) => taken.see(input, output),
 
     "command.execute.before": commands.execute,
 
@@ -87,8 +90,11 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
       }),
 
     "experimental.chat.system.transform": ({ sessionID }, output) =>
-      guarded("experimental.chat.system.transform", () => {
+      guarded("experimental.chat.system.transform", async () => {
         if (sessionID !== undefined && keeper.goal(sessionID) !== undefined) output.system.push(SYSTEM_TEXT);
+        // The tools of this request have been shown by now.
+        const names = taken.news();
+        if (names.length > 0) await deps.announce(takenToolsText(names));
       }),
 
     "experimental.session.compacting": ({ sessionID }, output) =>
@@ -123,19 +129,31 @@ function runHooks(runHold: RunHold, guarded: Guarded): Hooks {
 }
 
 /** What may only happen once the host has started: asking it anything earlier deadlocks. */
-function afterStart({ host, loader, problems, summary }: HookDependencies): void {
+function afterStart(deps: HookDependencies, commands: OwnCommands): void {
+  const { host, loader, problems } = deps;
   for (const problem of problems) host.log("warn", `goalkeeper: ${problem}`);
-  // One for all of them: each toast takes the place of the one before it.
-  if (summary !== undefined) {
-    host
-      .toast({ title: "goalkeeper", message: summary, variant: "warning" })
-      .catch((error: unknown) => host.log("warn", describe(error)));
-  }
+  tellProblems(deps, commands).catch((error: unknown) => host.log("warn", describe(error)));
   loader
     .start()
     .catch((error: unknown) =>
       host.log("error", "goalkeeper: stored goals could not be loaded", { error: describe(error) }),
     );
+}
+
+/** What the user has to know before anything else: wrong options, a host that is too old, commands that others have. */
+async function tellProblems(deps: HookDependencies, commands: OwnCommands): Promise<void> {
+  const { hostProblem, runHold, summary, announce } = deps;
+  const isRun = runHold !== undefined;
+  // In `opencode run` the options were said already, and the host is asked when there is a goal: asking costs a moment.
+  const said = isRun || summary === undefined ? [] : [summary];
+  const problem = isRun ? undefined : await hostProblem();
+  const all = [...said, ...(problem === undefined ? [] : [sentence(problem)]), ...commands.taken()];
+  // One for all of them: each toast takes the place of the one before it.
+  if (all.length > 0) await announce(all.join("\n"));
+}
+
+function sentence(problem: string): string {
+  return `${problem.slice(0, 1).toUpperCase()}${problem.slice(1)}.`;
 }
 
 /** The summary must keep the goal and what is owed; after it nobody reads the old messages. */

@@ -30,6 +30,8 @@ type Config = Parameters<NonNullable<Hooks["config"]>>[0];
 /** The commands of one copy of the plugin, under the names that its options give them. */
 export class OwnCommands {
   private readonly registered = new Map<string, OwnCommand>();
+  /** As all plugins see it, and change it in turn. */
+  private config: Config = {};
 
   constructor(
     private readonly options: Pick<Options, "command" | "tools">,
@@ -37,24 +39,37 @@ export class OwnCommands {
     private readonly host: Pick<HostPort, "log" | "toast">,
   ) {}
 
-  /** Registers them. Answers the names that are somebody else's already: these are left alone. */
-  register(config: Config): readonly string[] {
+  /** Registers them. A name that is somebody else's already is left alone. */
+  register(config: Config): void {
     const known = { ...config.command };
-    const taken: string[] = [];
     for (const [name, command, description] of this.wanted()) {
-      if (known[name] === undefined) {
-        known[name] = { template: COMMAND_TEMPLATE, description };
-        this.registered.set(name, command);
-      } else if (known[name].template !== COMMAND_TEMPLATE) taken.push(name);
+      if (known[name] !== undefined) continue;
+      known[name] = { template: COMMAND_TEMPLATE, description };
+      this.registered.set(name, command);
     }
     config.command = known;
-    return taken;
+    this.config = config;
+  }
+
+  /** Once all plugins have registered theirs: the names that are not ours, each with what can be done about it. */
+  taken(): readonly string[] {
+    return this.wanted().flatMap(([name, command]) => {
+      if (this.isOurs(name)) return [];
+      const whose = this.registered.has(name)
+        ? "a plugin listed behind goalkeeper"
+        : "you, or a plugin listed before goalkeeper";
+      const what = command === "goal" ? "goals are not started with it" : "it does not show goalkeeper's tasks";
+      const option = command === "goal" ? 'give goalkeeper another name with the option "command", or ' : "";
+      const place = this.registered.has(name) ? "last" : "first";
+      return `The command /${name} is taken by ${whose}: ${what}. To have it, ${option}list goalkeeper ${place}.`;
+    });
   }
 
   /** @throws CommandAnswered when a command of ours has been answered and no turn may start */
   execute: NonNullable<Hooks["command.execute.before"]> = async (input, output) => {
     const command = this.registered.get(input.command);
-    if (command === undefined) return;
+    // A plugin behind this one may have put its own in its place.
+    if (command === undefined || !this.isOurs(input.command)) return;
     try {
       const said = await this.run(command, input.sessionID, input.arguments);
       // In place: the host keeps the array that it handed out. The type wants ids that the host adds itself.
@@ -68,6 +83,10 @@ export class OwnCommands {
       throw error;
     }
   };
+
+  private isOurs(name: string): boolean {
+    return this.config.command?.[name]?.template === COMMAND_TEMPLATE;
+  }
 
   private wanted(): readonly (readonly [name: string, command: OwnCommand, description: string])[] {
     const { command: name, tools: families } = this.options;

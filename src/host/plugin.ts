@@ -13,8 +13,8 @@ import { HostVersion } from "./host-version.ts";
 import { HostIds } from "./message-id.ts";
 import { OpencodeHost } from "./opencode.ts";
 import { commandRunner } from "./own-commands.ts";
-import { ownTools } from "./own-tools.ts";
-import { beFirst, firstCopy } from "./registry.ts";
+import { isOwnTool, ownTools } from "./own-tools.ts";
+import { beFirst, firstCopy, hasReachedUs } from "./registry.ts";
 import { RunAnswer, written } from "./run-answer.ts";
 import { isEditorMode, type RunMode, runMode } from "./run-mode.ts";
 import { RunProgress } from "./run-progress.ts";
@@ -55,6 +55,7 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
       progress?.observe(observation);
       if (editor !== undefined) tellToast(editor, observation, parts.isUsedHere);
     },
+    isOthers: (call) => isOwnTool(call.tool, options.tools) && !hasReachedUs(call),
     dropped: trace.dropped,
     onDispose: () => {
       release();
@@ -68,6 +69,11 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     summary,
     host,
     hostProblem,
+    announce: async (said) => {
+      host.log("warn", `goalkeeper: ${said}`);
+      if (progress === undefined) await host.toast({ title: "goalkeeper", message: said, variant: "warning" });
+      else progress.problem(said);
+    },
     now: () => clock.now(),
     command: options.command,
     limits: keeperConfig(options).limits.budget,

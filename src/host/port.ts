@@ -199,6 +199,8 @@ export type HostEvent =
       readonly output: string;
       /** It was called before this instance was loaded, and was aborted with the one before. */
       readonly fromBefore?: true;
+      /** It has the name of a tool of ours, and another plugin with a tool of that name has answered it. */
+      readonly byOther?: true;
       readonly child?: { readonly sessionID: string; readonly background: boolean; readonly title: string };
     }
   | {

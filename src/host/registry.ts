@@ -22,6 +22,8 @@ interface Registry {
   readonly copies: WeakMap<object, FirstCopy>;
   /** By session and key of the books: who works on it in this process. */
   readonly holders: Map<string, Holder>;
+  /** The latest calls of our tools that have reached us: by session, message and name. */
+  readonly calls: Set<string>;
   /** The instances that live in this process. */
   readonly instances: Set<string>;
   /** The last write into the metadata of a session, until it has ended. */
@@ -35,6 +37,7 @@ export function registry(): Registry {
   shared[KEY] ??= {
     copies: new WeakMap(),
     holders: new Map(),
+    calls: new Set(),
     instances: new Set(),
     writes: new Map(),
     turns: new Set(),
@@ -91,6 +94,34 @@ export function beFirst(client: object, copy: FirstCopy): () => void {
   return () => {
     if (copies.get(client) === copy) copies.delete(client);
   };
+}
+
+/** A call of a tool, as far as a plugin is told which one it is. */
+export interface CallOfTool {
+  readonly sessionID: string;
+  readonly messageID: string;
+  readonly tool: string;
+}
+
+/** A call has ended long before so many others were made. */
+const MOST_CALLS = 1_000;
+
+/** A copy of ours in this process was called. */
+export function wasCalled(call: CallOfTool): void {
+  const { calls } = registry();
+  calls.add(callKey(call));
+  if (calls.size <= MOST_CALLS) return;
+  const [oldest] = calls;
+  if (oldest !== undefined) calls.delete(oldest);
+}
+
+/** Whether the call has reached a copy of ours in this process, and not another plugin with a tool of that name. */
+export function hasReachedUs(call: CallOfTool): boolean {
+  return registry().calls.has(callKey(call));
+}
+
+function callKey({ sessionID, messageID, tool }: CallOfTool): string {
+  return `${sessionID} ${messageID} ${tool}`;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   type TurnBy,
 } from "../goals/root.ts";
 import { isTellingOverdue } from "../goals/run-hold.ts";
+import { takenToolReason } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import { isNative } from "../tasks/lifecycle.ts";
 import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
@@ -67,6 +68,9 @@ export class RootSession {
     if (inRoot && this.isOfBefore(event)) return;
     const before = this.root;
     this.root = receiveAsk(before, event);
+    // What the agent reports so, or reads, is not in these books: it would be continued until a limit ends it.
+    if (event.type === "tool" && event.byOther)
+      this.context.onGoalEvent({ type: "pause", by: "error", reason: takenToolReason(event.tool) });
     if (!inRoot) return;
     this.root = receiveInRoot(this.root, event, this.now);
     this.receiveInRun(before, event);

@@ -131,9 +131,10 @@ export class SimulatedEngine {
     message: SimulatedMessage,
     callID: string,
     call: Pick<SimulatedCall, "tool" | "output"> & { readonly state: "running" | "completed" | "error" },
+    marks: { readonly byOther?: true } = {},
   ): void {
     message.calls.set(callID, { type: "tool", callID, title: call.tool, input: "{}", ...call });
-    this.emit({ type: "tool", sessionID, messageID: message.id, callID, ...call });
+    this.emit({ type: "tool", sessionID, messageID: message.id, callID, ...call, ...marks });
   }
 
   protected writeText(sessionID: string, message: SimulatedMessage, text: string): void {

@@ -103,6 +103,14 @@ export class SimulatedOpencode extends SimulatedTurns {
     this.writeCall(sessionID, answer, this.sessions.id("call"), { tool, state, output: "" });
   }
 
+  /** The running turn calls a tool of ours, and another plugin that has one of the same name answers. */
+  callOfOther(sessionID: string, tool: string): void {
+    const answer = this.sessions.must(sessionID).turn?.answer;
+    if (answer === undefined) return;
+    const call = { tool, state: "completed", output: "done" } as const;
+    this.writeCall(sessionID, answer, this.sessions.id("call"), call, { byOther: true });
+  }
+
   /** The running turn calls a tool, and does not end by itself before {@link endTool}. Returns the id of the call. */
   beginTool(sessionID: string, tool = "bash"): string {
     const answer = this.sessions.must(sessionID).turn?.answer;

@@ -8,7 +8,7 @@ import { type EndedTask, isEnded, type Task } from "../tasks/task.ts";
 import { Arguments } from "./arguments.ts";
 import { handOver, resolveCaller, type TaskToolDependencies } from "./context.ts";
 import { described, type Tool, type ToolCall } from "./define.ts";
-import { knownTasks } from "./known-tasks.ts";
+import { knownTasks, noTaskID } from "./known-tasks.ts";
 import { callOf, endWords, outputHead, placeWords, taskName, textTitle, voiceWords } from "./task-words.ts";
 import { lastPage } from "./transcript-page.ts";
 
@@ -41,6 +41,8 @@ export function backgroundTask(deps: TaskToolDependencies): Tool {
       const unstable = args.flag("unstable");
       if (args.problems !== "") return refused(args.problems);
       if (prompt === undefined) return refused('"prompt" is missing; the whole task in words was expected.');
+      const wrong = taskID === undefined ? undefined : noTaskID(taskID);
+      if (wrong !== undefined) return refused(wrong);
       const wishes = { agent, model, unstable };
       const { rootID } = await resolveCaller(context.sessionID, deps);
       try {

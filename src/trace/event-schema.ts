@@ -85,6 +85,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     state: z.enum(["running", "completed", "error"]),
     output: text,
     fromBefore: z.optional(z.literal(true)),
+    byOther: z.optional(z.literal(true)),
     child: z.optional(z.object({ sessionID: z.string(), background: z.boolean(), title: z.string() })),
   }),
   z.object({

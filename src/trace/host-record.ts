@@ -70,7 +70,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
       };
     }
     case "tool": {
-      const { type, sessionID, messageID, callID, tool, state, output, fromBefore, child } = event;
+      const { type, sessionID, messageID, callID, tool, state, output, fromBefore, byOther, child } = event;
       return {
         type,
         sessionID,
@@ -80,6 +80,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
         state,
         output: text(output),
         fromBefore,
+        byOther,
         child:
           child === undefined
             ? undefined

@@ -34,7 +34,7 @@ export interface Recorder {
 /**
  * Version 2 can be replayed: it has the options, and every input that concerns a root. Readers show version 1, too.
  */
-export const TRACE_VERSION = 2;
+export const TRACE_VERSION = 3;
 
 /** The trace of one root while it is written. */
 interface RootTrace {

@@ -40,9 +40,12 @@ export function toHostEvent(traced: TracedHostEvent): HostEvent {
       return { ...message, completedAt, usage, error: failed, ...(fromBefore === undefined ? {} : { fromBefore }) };
     }
     case "tool": {
-      const { output, child, fromBefore, ...call } = traced;
-      const old = fromBefore === undefined ? {} : { fromBefore };
-      return { ...call, output: filler(output), ...old, ...(child === undefined ? {} : { child }) };
+      const { output, child, fromBefore, byOther, ...call } = traced;
+      const marks = {
+        ...(fromBefore === undefined ? {} : { fromBefore }),
+        ...(byOther === undefined ? {} : { byOther }),
+      };
+      return { ...call, output: filler(output), ...marks, ...(child === undefined ? {} : { child }) };
     }
     case "ask-opened":
       return { ...traced, about: filler(traced.about) };

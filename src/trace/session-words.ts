@@ -27,6 +27,7 @@ export function rootSaying(event: TracedHostEvent, at: number): Saying | undefin
       return { what: `your message arrives: ${excerpt(shownText(event.text), 60)}` };
     }
     case "tool": {
+      if (event.byOther) return { what: `another plugin has answered its call of ${event.tool}`, tone: "warn" };
       const isOurs = GOAL_TOOLS.has(event.tool) || event.child !== undefined;
       if (isOurs || event.state === "running") return undefined;
       const failed = event.state === "error";

@@ -1,11 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { EventTranslator } from "../../src/host/events.ts";
+import { type EventSink, EventTranslator } from "../../src/host/events.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 
 const LOADED_AT = 1_000;
 
-function translate(...events: { type: string; properties?: unknown }[]): {
+function translate(...events: { type: string; properties?: unknown }[]) {
+  return translateWith(undefined, ...events);
+}
+
+function translateWith(
+  isOthers: EventSink["isOthers"],
+  ...events: { type: string; properties?: unknown }[]
+): {
   events: HostEvent[];
   signs: string[];
   dropped: string[];
@@ -13,6 +20,7 @@ function translate(...events: { type: string; properties?: unknown }[]): {
   const seen = { events: [] as HostEvent[], signs: [] as string[], dropped: [] as string[] };
   const translator = new EventTranslator({
     loadedAt: LOADED_AT,
+    isOthers,
     event: (event) => seen.events.push(event),
     sign: (sessionID) => seen.signs.push(sessionID),
     dropped: (why, type) => seen.dropped.push(`${why} ${type}`),
@@ -246,4 +254,35 @@ describe("events of OpenCode", () => {
       { numRuns: 2_000 },
     );
   }, 120_000);
+});
+
+describe("a call that has the name of a tool of ours (U14)", () => {
+  const call = (status: string, more: object = {}) =>
+    part({ type: "tool", callID: "call_1", tool: "update_goal", state: { status, output: "" }, ...more });
+  const marks = (isOthers: () => boolean, ...calls: ReturnType<typeof part>[]) =>
+    translateWith(isOthers, ...calls).events.map((event) => "byOther" in event);
+
+  test("is marked when it was seen at work, is complete, and has not reached us", () => {
+    expect(marks(() => true, call("running"), call("running"), call("completed"))).toEqual([false, false, true]);
+    expect(marks(() => false, call("running"), call("completed"))).toEqual([false, false]);
+  });
+
+  test("is not when it failed, or was begun before we were loaded, or stands in another session", () => {
+    expect(marks(() => true, call("running"), call("error"))).toEqual([false, false]);
+    expect(marks(() => true, call("completed"))).toEqual([false]);
+    expect(marks(() => true, call("running"), call("completed", { sessionID: "ses_2" }))).toEqual([false, false]);
+  });
+
+  test("is asked about by session, message and name", () => {
+    const asked: unknown[] = [];
+    translateWith(
+      (which) => {
+        asked.push(which);
+        return false;
+      },
+      call("running"),
+      call("completed"),
+    );
+    expect(asked).toEqual([{ sessionID: "ses_1", messageID: "msg_2", tool: "update_goal" }]);
+  });
 });

@@ -59,6 +59,26 @@ class Watched {
 
 let watched: Watched;
 
+test.each([true, false])(
+  "a call of a tool of ours that another plugin has answered pauses the goal, in a root and in a task below it (U14): %p",
+  (inRoot) => {
+    const own = new Watched();
+    const call = { sessionID: "ses_any", messageID: "msg_2", callID: "call_1", output: "" } as const;
+    const event = { type: "tool", ...call, tool: "update_goal", state: "completed" } as const;
+    own.session.receive(event, inRoot);
+    expect(own.told).toEqual([]);
+    own.session.receive({ ...event, byOther: true }, inRoot);
+    expect(own.told).toEqual([
+      {
+        type: "pause",
+        by: "error",
+        reason:
+          'another plugin has answered "update_goal": list goalkeeper behind it, or leave ours out with the option "tools"',
+      },
+    ]);
+  },
+);
+
 beforeEach(() => {
   watched = new Watched();
 });

@@ -425,6 +425,7 @@ export async function act(world: World, action: Action): Promise<void> {
     case "check":
     case "mishap":
     case "agent":
+    case "other-answers":
     case "archive":
       actOnGoal(world, root, action);
       break;

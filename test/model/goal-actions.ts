@@ -22,6 +22,8 @@ export type GoalAction =
   | { readonly do: "check"; readonly passes: boolean | undefined }
   | { readonly do: "mishap"; readonly what: MishapName; readonly pick: number | undefined }
   | { readonly do: "agent"; readonly name: "plan" | "build" }
+  /** Another plugin answers a call of one of our tools. */
+  | { readonly do: "other-answers"; readonly tool: string }
   | { readonly do: "archive" };
 
 const CHECK_MS = 700;
@@ -73,6 +75,13 @@ export const elsewhere: fc.Arbitrary<GoalAction> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant<GoalAction>({ do: "archive" }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("other-answers" as const),
+      tool: fc.constantFrom("update_goal", "background_output"),
+    }),
+  },
 );
 
 export function actOnGoal(world: World, root: string | undefined, action: GoalAction): void {
@@ -90,6 +99,8 @@ export function actOnGoal(world: World, root: string | undefined, action: GoalAc
       return fail(world, root, action.what, action.pick);
     case "agent":
       return host.saysAs(root, "as another", { ...SIMULATED_VOICE, agent: action.name });
+    case "other-answers":
+      return otherAnswers(world, root, action.tool);
     case "archive":
       return host.archive(root);
   }
@@ -102,6 +113,14 @@ function fail({ host, tools }: World, root: string, what: MishapName, pick: numb
   if (id === undefined || !host.hasTurn(id) || host.isHeldByTask(id) || tools.holds(id)) return;
   if (costs === "nothing") host.overflow(id, error);
   else host.failTurn(id, error);
+}
+
+/** U14: a goal whose agent is answered by another plugin does not go on by itself. */
+function otherAnswers({ host, keeper, book }: World, root: string, tool: string): void {
+  const isHeard = host.hasTurn(root);
+  if (isHeard) host.callOfOther(root, tool);
+  if (isHeard && keeper.goal(root)?.status === "active")
+    book.breaches.push(`U14: another plugin has answered ${tool} in ${root}, and the goal goes on`);
 }
 
 function dependencies(world: World): ToolDependencies {

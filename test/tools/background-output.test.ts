@@ -214,6 +214,17 @@ describe("reading a task", () => {
     expect(await desk.call("output", { task_id: "ses_x" })).toContain("OpenCode did not answer (scripted failure)");
   });
 
+  test("that is of another plugin is refused, and nobody is told to try it again (U14)", async () => {
+    desk.host.faults.session = "unknown";
+    const said =
+      'is no task of goalkeeper\'s: the ids of its tasks begin with "ses_". If another plugin gave you this id,';
+    expect(await desk.call("output", { task_id: "bg_1a2b3c4d" })).toStartWith(`"bg_1a2b3c4d" ${said}`);
+    expect(await desk.call("cancel", { task_id: "bg_1a2b3c4d" })).toEndWith("Nothing was cancelled.");
+    const resumed = await desk.call("task", { prompt: "x", task_id: "bg_1a2b3c4d" });
+    expect(resumed).toStartWith(`"bg_1a2b3c4d" ${said}`);
+    expect(resumed).toEndWith("Nothing was started.");
+  });
+
   test("of another main session, or a main session itself, is refused", async () => {
     const other = desk.host.createRoot();
     desk.host.userSays(other, "hello");

@@ -141,7 +141,7 @@ describe("what cannot be replayed says why", () => {
     const lines = usual()
       .trace()
       .map(({ life: _life, ...record }) => (record.kind === "start" ? { ...record, version: 1 } : record));
-    expect(why(lines as TraceRecord[])).toEqual([["it is of version 1 of the format; version 2 is needed", false]]);
+    expect(why(lines as TraceRecord[])).toEqual([["it is of version 1 of the format; version 3 is needed", false]]);
   });
 
   test("what comes after lines that are missing, whether or not the trace says that they are", () => {
@@ -319,6 +319,17 @@ describe("what is not in the inputs of a root is recorded beside them:", () => {
     );
     life.wait(10_000);
     expect(life.trace().some((record) => record.kind === "goal" && record.event === "pause")).toBe(false);
+    expectSame(life.trace());
+  });
+
+  test("a call of a tool of ours that another plugin has answered", () => {
+    const life = newLife();
+    life.seen(ROOT);
+    life.goal();
+    const call = { callID: "call_1", tool: "update_goal", state: "completed", output: "their words" } as const;
+    const messageID = life.messageID();
+    life.host({ type: "tool", sessionID: ROOT, messageID, ...call, byOther: true });
+    expect(life.trace().some((record) => record.kind === "goal" && record.event === "pause")).toBe(true);
     expectSame(life.trace());
   });
 
