@@ -1,4 +1,4 @@
-import type { Answer } from "../host/port.ts";
+import type { Answer, TurnError } from "../host/port.ts";
 import { base } from "./lifecycle.ts";
 import type { Reading } from "./outcome.ts";
 import type { Doubt, LiveTask, MissingTask, Outcome, TaskTiming, TerminalStatus } from "./task.ts";
@@ -41,7 +41,8 @@ export function doubt(task: LiveTask, why: Doubt, now: number, timing: TaskTimin
 
 /**
  * What a look at a missing task proves. `lost` needs all three questions answered and none showing it alive or
- * finished, or that the host says its session does not exist; an unanswered question means to look again.
+ * finished, or that the host says its session does not exist; an unanswered question means to look again. One of which an
+ * error was the last that was heard is `failed` instead.
  */
 export function settleMissing(task: MissingTask, look: Look, now: number, timing: TaskTiming): Verdict {
   if (look.shown.kind === "known" && look.shown.value) return { kind: "alive" };
@@ -55,14 +56,21 @@ export function settleMissing(task: MissingTask, look: Look, now: number, timing
   }
   if (now < task.graceUntil) return { kind: "look-again", at: task.graceUntil };
   const answered = look.shown.kind !== "unknown" && look.listed.kind !== "unknown" && look.reading.kind !== "unknown";
-  if (answered || look.reading.kind === "gone")
-    return { kind: "ended", status: "lost", outcome: { ...text, reason: lostReason(task, look) } };
+  const isOver = (reason: string): Verdict => {
+    const error = look.reading.kind === "gone" ? undefined : heardError(task);
+    if (error !== undefined) return { kind: "ended", status: "failed", outcome: { ...text, error } };
+    return { kind: "ended", status: "lost", outcome: { ...text, reason } };
+  };
+  if (answered || look.reading.kind === "gone") return isOver(lostReason(task, look));
   const ceiling = timing.ceilingMs === 0 ? Number.POSITIVE_INFINITY : task.since + timing.ceilingMs;
-  if (now >= Math.max(ceiling, task.graceUntil)) {
-    return { kind: "ended", status: "lost", outcome: { ...text, reason: "OpenCode did not answer about it" } };
-  }
+  if (now >= Math.max(ceiling, task.graceUntil)) return isOver("OpenCode did not answer about it");
   const backOffMs = Math.min(1_000 * 2 ** Math.max(task.looks - 1, 0), LONGEST_BACK_OFF_MS);
   return { kind: "look-again", at: Math.min(now + backOffMs, Math.max(ceiling, now + 1)) };
+}
+
+/** Its turn has ended with it, and what it has written says nothing yet: with snapshots a slow git delays that. */
+function heardError({ doubt, run }: MissingTask): TurnError | undefined {
+  return doubt === "idle-unfinished" ? run.error : undefined;
 }
 
 function lostReason(task: MissingTask, look: Look): string {

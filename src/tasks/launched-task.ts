@@ -80,9 +80,12 @@ function answered(task: WaitsForTurn, answer: Answer<"sent" | "answered">, now: 
   }
 }
 
-/** An unknown agent shows in nothing else; an unknown model in a turn without an answer. */
+/**
+ * An unknown agent shows in nothing else; an unknown model in a turn without an answer; and what the provider has refused
+ * in none that is written down by the time at which its transcript decides.
+ */
 export function errored(task: LiveTask, error: TurnError, now: number): Task {
-  if (task.launch === undefined || task.run.error !== undefined || isWaiting(task)) return task;
+  if (task.run.error !== undefined || isWaiting(task)) return task;
   const noted = { ...task, run: { ...task.run, error } };
   if (noted.status !== "queued" || noted.waits.for !== "turn") return noted;
   return { ...noted, waits: { ...noted.waits, until: Math.min(noted.waits.until, now + STORED_WITHIN_MS) } };
@@ -99,6 +102,13 @@ export function rejected(task: LiveTask, kind: "permission" | "question"): LiveT
 /** Why its turn has ended in the middle, where the user wanted that. */
 export function rejectionOf({ run }: LiveTask): TurnError | undefined {
   return run.error?.name === REJECTED_ERROR ? run.error : undefined;
+}
+
+/** It goes on all the same. What its user has rejected ends its turn a little later. */
+export function withoutError(task: LiveTask): LiveTask {
+  if (task.run.error === undefined || rejectionOf(task) !== undefined) return task;
+  const { error: _error, ...run } = task.run;
+  return { ...task, run };
 }
 
 /** An error that came before the answer is what there will be. */

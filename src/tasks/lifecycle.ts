@@ -36,7 +36,7 @@ export function isNative(task: Task): boolean {
 }
 
 /** Whatever was doubted: it works. */
-export function alive(task: LiveTask, now: number, timing: TaskTiming): Task {
+export function alive(task: LiveTask, now: number, timing: TaskTiming): LiveTask {
   if (task.status === "running" && task.observed.kind === "alive") return task;
   const askAt = Math.min(firstAskAt(task.run, now), staleAt(task, now, timing));
   return { ...base(task), status: "running", observed: { kind: "alive", askAt } };

@@ -72,8 +72,9 @@ export class SessionWatch {
         return this.deps.signs.keepText(event.sessionID, event.text);
       case "assistant-message":
         if (event.usage !== undefined) this.deps.signs.count(event.sessionID, event.messageID, event.usage);
-        if (event.completedAt !== undefined && !event.summary) this.answered(event.sessionID, event.parentID);
-        return;
+        if (event.completedAt === undefined || event.summary) return;
+        if (event.error === undefined) this.deps.dispatch(event.sessionID, { type: "answered" });
+        return this.answered(event.sessionID, event.parentID);
       case "tool":
         return this.tool(event);
       case "step-ended":

@@ -8,6 +8,8 @@ export type TaskEvent =
   | { readonly type: "idle" }
   /** An error was published in the child, which proves no end. */
   | { readonly type: "errored"; readonly error: TurnError }
+  /** A model has answered in the child, without an error. */
+  | { readonly type: "answered" }
   /** The child's turn was aborted; who did it is not known yet. */
   | { readonly type: "aborted" }
   /** A user message was stored in the child. */

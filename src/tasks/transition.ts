@@ -1,4 +1,14 @@
-import { abort, admitted, cancelled, errored, isUnwanted, rejected, resumed, sent } from "./launched-task.ts";
+import {
+  abort,
+  admitted,
+  cancelled,
+  errored,
+  isUnwanted,
+  rejected,
+  resumed,
+  sent,
+  withoutError,
+} from "./launched-task.ts";
 import { alive, base, deliver, end, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { onTool, told } from "./native-task.ts";
 import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
@@ -26,6 +36,8 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
   switch (event.type) {
     case "busy":
       return busy(task, now, timing);
+    case "answered":
+      return only(isLive(task) ? withoutError(task) : task);
     case "idle":
       return only(isLive(task) && !waitsForUs(task) ? idle(task, now) : task);
     case "aborted":
@@ -92,7 +104,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
 }
 
 function busy(task: Task, now: number, timing: TaskTiming): Transition {
-  if (isLive(task)) return only(isWaiting(task) ? task : alive(task, now, timing));
+  if (isLive(task)) return only(isWaiting(task) ? task : alive(withoutError(task), now, timing));
   return { task, effects: isUnwanted(task, now) ? [abort(task)] : [] };
 }
 

@@ -70,9 +70,13 @@ export class SimulatedOpencode extends SimulatedTurns {
     if (turn === undefined) return;
     this.jobEnded(session, { kind: "failed", message: error.message });
     this.interrupt(session, error);
-    this.later(AFTER.secondIdle, () => {
+    const storing = { isWoken: false };
+    session.storing = storing;
+    this.later(session.parentID === undefined ? AFTER.secondIdle : this.storesFailureAfterMs, () => {
+      session.storing = undefined;
       turn.answer.error = error;
       this.writeEnd(session, turn);
+      if (storing.isWoken) this.wake(session);
     });
   }
 

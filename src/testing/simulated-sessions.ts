@@ -68,6 +68,8 @@ export interface SimulatedSession {
   readonly messages: SimulatedMessage[];
   status: "idle" | "busy" | "retrying";
   turn: SimulatedTurn | undefined;
+  /** How its failed turn ended is still to be stored: what is to begin meanwhile begins after that. */
+  storing: { isWoken: boolean } | undefined;
   /** How often it was aborted: a turn that was to begin then does not. */
   aborts: number;
   job: SimulatedJob | undefined;
@@ -105,6 +107,7 @@ export class SimulatedSessions {
       messages: [],
       status: "idle",
       turn: undefined,
+      storing: undefined,
       aborts: 0,
       job: undefined,
       asks: new Map(),

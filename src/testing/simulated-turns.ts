@@ -17,6 +17,8 @@ const MODEL_ANSWERS_MS = 15;
 export class SimulatedTurns extends SimulatedTaskTool {
   /** Models that the host does not have, as "provider/model". It finds out when a turn has begun. */
   readonly unknownModels = new Set<string>();
+  /** When it is stored that the turn of a child has failed, and its second idle comes: with snapshots git may take its time. */
+  storesFailureAfterMs: number = AFTER.secondIdle;
 
   /** Ends the running turn with an answer. */
   finishTurn(sessionID: string, text = "done"): void {
@@ -63,6 +65,10 @@ export class SimulatedTurns extends SimulatedTaskTool {
   /** The run loop looks for something to answer; with nothing there it is busy for a moment and idle again. */
   protected wake(session: SimulatedSession): void {
     if (session.status !== "idle" || !this.sessions.all.has(session.id)) return;
+    if (session.storing !== undefined) {
+      session.storing.isWoken = true;
+      return;
+    }
     if (unansweredMessage(session) !== undefined) return this.beginTurn(session);
     session.status = "busy";
     this.emit({ type: "session-busy", sessionID: session.id });

@@ -39,7 +39,9 @@ export type Action =
   | { readonly do: "disturb"; readonly type: HostEvent["type"]; readonly how: Disturbance }
   | { readonly do: "fault"; readonly call: HostCall; readonly fault: Fault }
   | { readonly do: "fate"; readonly fate: PromptFate }
-  | { readonly do: "tells"; readonly after: number | "never" };
+  | { readonly do: "tells"; readonly after: number | "never" }
+  /** How long it takes to store that a child's turn has failed. */
+  | { readonly do: "stores"; readonly afterMs: number };
 
 const pick = fc.nat(7);
 const plain = <T extends Action["do"]>(...names: T[]) =>
@@ -142,6 +144,10 @@ const trouble: fc.WeightedArbitrary<Action>[] = [
     arbitrary: fc
       .constantFrom<number | "never">(3, 3, 1_000, "never")
       .map((after) => ({ do: "tells", after }) as Action),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(20, 4_000, 9_000).map((afterMs) => ({ do: "stores", afterMs }) as Action),
   },
 ];
 
@@ -431,6 +437,9 @@ export async function act(world: World, action: Action): Promise<void> {
       break;
     case "tells":
       host.hostTellsAfterMs = action.after;
+      break;
+    case "stores":
+      host.storesFailureAfterMs = action.afterMs;
       break;
     default:
       if (root !== undefined) actOnRoot(world, root, action.do);

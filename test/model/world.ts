@@ -268,6 +268,7 @@ export class World {
     for (const call of Object.keys(this.host.faults)) delete this.host.faults[call as keyof typeof this.host.faults];
     this.host.fates.length = 0;
     this.host.hostTellsAfterMs = 3;
+    this.host.storesFailureAfterMs = 20;
   }
 
   sign(sessionID: string): void {

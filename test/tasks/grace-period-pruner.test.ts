@@ -134,6 +134,38 @@ describe("lost", () => {
   });
 });
 
+describe("an error was the last that was heard of it", () => {
+  const failed = aMissingTask({ doubt: "idle-unfinished", run: { number: 1, startedAt: T0, error: ERROR } });
+
+  test("it has failed with that, not before the grace is over", () => {
+    expect(verdict(aLook(UNFINISHED), GRACE_OVER - 1, failed)).toMatchObject({ kind: "look-again" });
+    expect(verdict(aLook(UNFINISHED), GRACE_OVER, failed)).toEqual({
+      kind: "ended",
+      status: "failed",
+      outcome: { text: "so far", usage: USAGE, error: ERROR },
+    });
+  });
+
+  test("also when nobody answers about it until the ceiling", () => {
+    const look = aLook(UNFINISHED, { shown: UNKNOWN });
+    const ceiling = T0 + TIMING.ceilingMs;
+    expect(verdict(look, ceiling, failed)).toMatchObject({ status: "failed", outcome: { error: ERROR } });
+  });
+
+  test("it is alive or finished all the same, if it is", () => {
+    expect(verdict(aLook(UNFINISHED, { shown: known(true) }), GRACE_OVER, failed)).toEqual({ kind: "alive" });
+    expect(verdict(aLook(FINISHED), GRACE_OVER, failed)).toMatchObject({ status: "completed" });
+  });
+
+  test("its session is gone: then that is the news", () => {
+    expect(verdict(aLook(UNFINISHED, { reading: GONE }), GRACE_OVER, failed)).toMatchObject({ status: "lost" });
+  });
+
+  test.each(["restart", "no-status"] satisfies Doubt[])("another doubt has nothing to do with it: %s", (why) => {
+    expect(verdict(aLook(UNFINISHED), GRACE_OVER, { ...failed, doubt: why })).toMatchObject({ status: "lost" });
+  });
+});
+
 test("a task that the children list no longer names has disappeared, and the reason says so", () => {
   const look = aLook(UNFINISHED, { listed: known(false) });
   const reason = "its session disappeared while it was working";

@@ -404,9 +404,9 @@ describe("an error that is reported while the prompt is on its way", () => {
     expect(life.effects).toEqual([]);
   });
 
-  test("of a child that others made is theirs", () => {
+  test("of a child that others made is noted, and ends nothing", () => {
     const task = aQueuedTask({ origin: "adopted" });
-    expect(new Life(task).at(3, ERRORED).task).toBe(task);
+    expect(new Life(task).at(3, ERRORED).task).toEqual({ ...task, run: { ...task.run, error: ERRORED.error } });
   });
 });
 
