@@ -35,6 +35,8 @@ export class EventTranslator {
   private readonly begunAnswer = new Map<string, string>();
   /** Calls that were seen at work and may be of our tools: only of these it is known that they would have reached us. */
   private readonly seenRunning = new Set<string>();
+  /** By part, the child of a Task tool's call that runs: of another plugin's tool it need not stand in the result. */
+  private readonly childOfCall = new Map<string, string>();
   private readonly handlers = new Map<string, (properties: Raw) => void>([
     ["message.part.delta", (properties) => this.delta(properties)],
     ["message.part.updated", (properties) => this.part(record(properties.part))],
@@ -155,7 +157,8 @@ export class EventTranslator {
       return this.unread("message.part.updated");
     const byOther = this.isByOther({ sessionID, messageID, tool }, callID, status);
     const metadata = record(state.metadata);
-    const childID = tool === "task" ? text(metadata.sessionId) : undefined;
+    const childID =
+      tool === "task" ? this.childOf(text(part.id) ?? callID, status, text(metadata.sessionId)) : undefined;
     const child = {
       sessionID: childID ?? "",
       background: metadata.background === true,
@@ -185,6 +188,14 @@ export class EventTranslator {
     }
     const wasSeen = this.seenRunning.delete(key);
     return wasSeen && status === "completed" && isOthers(call);
+  }
+
+  /** Who has called it is told of the child in what it returns, whether or not that names the child. */
+  private childOf(partID: string, status: "running" | "completed" | "error", named: string | undefined) {
+    if (status === "running" && named !== undefined) remember(this.childOfCall, partID, named);
+    const known = status === "completed" ? this.childOfCall.get(partID) : undefined;
+    if (status !== "running") this.childOfCall.delete(partID);
+    return named ?? known;
   }
 
   private status(properties: Raw): void {

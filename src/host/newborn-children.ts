@@ -1,8 +1,6 @@
+import { BEGINS_WITHIN_MS } from "../tasks/task.ts";
 import { withTimeout } from "../time/timeout.ts";
 import { record, text } from "./raw.ts";
-
-/** OpenCode answers a prompt before the turn begins. In a busy process that took a second and more. */
-const BEGINS_WITHIN_MS = 3_000;
 
 export interface NewbornChildrenDependencies {
   readonly now: () => number;

@@ -1,5 +1,5 @@
 import type { Goal } from "../goals/goal.ts";
-import { HOST_TELLS_WITHIN_MS, isLive, type Task } from "../tasks/task.ts";
+import { BEGINS_WITHIN_MS, HOST_TELLS_WITHIN_MS, isLive, type Task } from "../tasks/task.ts";
 import type { Books } from "./books.ts";
 import { isInterrupted, isWithin, type Native, type Node, sessionsOf, type Tree } from "./tree.ts";
 
@@ -15,7 +15,7 @@ export type SessionTreeOwed = {
   | { readonly why: "session-busy" | "session-retrying" }
   /** A message of the user's, a continuation or a report stands unanswered in a session that is idle. */
   | { readonly why: "unanswered" }
-  /** The root was never asked anything: its first prompt may be on its way. */
+  /** It was never asked anything: the first prompt of the root, or of a child just made, may be on its way. */
   | { readonly why: "not-started" }
   /** OpenCode has not reported the end of one of its own background tasks to the session that sent it off. */
   | { readonly why: "report-untold" }
@@ -68,8 +68,10 @@ function workOf(tree: Tree, node: Node): readonly SessionTreeOwed[] {
     case "retrying":
       return isRoot ? [] : [{ why: "session-retrying", sessionID, title }];
     case "idle": {
-      if (isRoot && node.asked === "" && node.answered === "" && tree.failure === undefined)
-        return [{ why: "not-started", sessionID, title, until: since + FIRST_PROMPT_WITHIN_MS }];
+      const isNew = node.asked === "" && node.answered === "" && !(isRoot && tree.failure !== undefined);
+      // The clock of the machine that has made it may be another one.
+      const until = isRoot ? since + FIRST_PROMPT_WITHIN_MS : Math.min(node.createdAt, since) + BEGINS_WITHIN_MS;
+      if (isNew && !isInterrupted(tree)) return [{ why: "not-started", sessionID, title, until }];
       const isSettled = isRoot && tree.failure !== undefined;
       const isAnswered = node.asked <= node.answered || isSettled;
       return isAnswered ? [] : [{ why: "unanswered", sessionID, title, until: since + ANSWER_BEGINS_WITHIN_MS }];

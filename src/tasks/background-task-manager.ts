@@ -254,6 +254,7 @@ export class BackgroundTaskManager {
       lastSignAt: Math.max(this.signs.lastAt(task.id), task.run.startedAt),
       runsElsewhere: !this.isOurs(task),
       isBusy: this.isBusy(task.id),
+      parentIsBusy: this.isBusy(task.parentID),
       toolRuns: this.signs.toolRuns(task.id),
       hasOwnWork: () => this.hasOwnWork(task.id),
     };

@@ -2,6 +2,7 @@ import { duration } from "../time/duration.ts";
 import { doubt, type Look, settleMissing } from "./grace-period-pruner.ts";
 import { cancelled, notStarted, rejectionOf, type WaitsForTurn } from "./launched-task.ts";
 import { alive, base, settle, staleAt } from "./lifecycle.ts";
+import { endedByCall, isReturned, worksOn } from "./native-task.ts";
 import { keep } from "./outcome.ts";
 import {
   type Delivery,
@@ -217,12 +218,15 @@ function behindAnother(task: WaitsForTurn, context: TransitionContext): Transiti
 }
 
 function runningDue(task: RunningTask, context: TransitionContext): Transition {
-  const { now } = context;
+  const { now, timing } = context;
   const { observed } = task;
   switch (observed.kind) {
     case "awaits-own":
     case "elsewhere":
       return only(task);
+    case "returned":
+      if (!isReturned(task)) return only(task);
+      return only(context.isBusy ? worksOn(task, now, timing) : endedByCall(task, context));
     case "idle":
     case "aborted":
       return {

@@ -317,7 +317,8 @@ function bare({ name, message, statusCode }: TurnError): TurnError {
   return { name, message, ...(statusCode === undefined ? {} : { statusCode }) };
 }
 
+/** What works when its call has returned is nobody's result: its user has written to it, or another plugin's tool did not wait. */
 function originOf(native: NativeCall | undefined): Origin {
-  if (native === undefined) return "adopted";
-  return native.background ? "background" : "foreground";
+  if (native?.background === true) return "background";
+  return native?.isRunning === true ? "foreground" : "adopted";
 }

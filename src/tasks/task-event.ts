@@ -115,6 +115,8 @@ export interface TransitionContext {
   readonly runsElsewhere: boolean;
   /** The host shows the child at work, on whatever turn. */
   readonly isBusy: boolean;
+  /** The same of its parent. */
+  readonly parentIsBusy: boolean;
   /** A tool call of the child runs. */
   readonly toolRuns: boolean;
   /** Tasks of its own are live, or still to be told to it. Asked for when its turn has finished. */

@@ -96,13 +96,21 @@ export interface RunningTask extends TaskBase {
    * `alive`: look at `askAt` if nothing was heard until then. `idle`: the host shows the child idle; its transcript
    * is read at `lookAt`, unless whoever tells its outcome comes first. `aborted`: the same, after an aborted turn.
    * `awaits-own`: its turn has finished, and it will be woken by tasks of its own. `elsewhere`: another process runs it,
-   * and what that one has written down is read again at `askAt`.
+   * and what that one has written down is read again at `askAt`. `returned`: the call of a Task tool has returned this
+   * output, and the child did not rest; what works at `lookAt` was not awaited by its tool. `worked`: it had begun by then.
    */
   readonly observed:
     | { readonly kind: "alive"; readonly askAt: number }
     | { readonly kind: "awaits-own"; readonly since: number }
     | { readonly kind: "elsewhere"; readonly askAt: number }
-    | { readonly kind: "idle" | "aborted"; readonly since: number; readonly lookAt: number };
+    | { readonly kind: "idle" | "aborted"; readonly since: number; readonly lookAt: number }
+    | {
+        readonly kind: "returned";
+        readonly lookAt: number;
+        readonly worked: boolean;
+        readonly output: string;
+        readonly messageID: string;
+      };
 }
 
 export interface MissingTask extends TaskBase {
@@ -194,6 +202,7 @@ function observedUntil({ observed }: RunningTask): number {
       return Number.POSITIVE_INFINITY;
     case "idle":
     case "aborted":
+    case "returned":
       return observed.lookAt;
   }
 }
@@ -212,6 +221,10 @@ export interface TaskTiming {
 
 /** How long the host's own message about an ended native task may take before we read the transcript. */
 export const HOST_TELLS_WITHIN_MS = 2_000;
+/** A call of OpenCode's own Task tool returns when its child rests. The news of that may come this much later. */
+export const RESTS_WITHIN_MS = 500;
+/** OpenCode answers a prompt before the turn begins. In a busy process that took a second and more. */
+export const BEGINS_WITHIN_MS = 3_000;
 /** By then the host has stored how a turn ended, counted from its first idle. */
 export const STORED_WITHIN_MS = 500;
 /** Silence after which the host is asked for its statuses. */

@@ -10,7 +10,7 @@ import {
   withoutError,
 } from "./launched-task.ts";
 import { alive, base, deliver, end, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
-import { onTool, told } from "./native-task.ts";
+import { endedByCall, isReturned, onTool, told, worksOn } from "./native-task.ts";
 import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
 import { keep } from "./outcome.ts";
 import {
@@ -39,11 +39,12 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "answered":
       return only(isLive(task) ? withoutError(task) : task);
     case "idle":
+      if (isReturned(task)) return only(endedByCall(task, context));
       return only(isLive(task) && !waitsForUs(task) ? idle(task, now) : task);
     case "aborted":
-      return only(isLive(task) && !waitsForUs(task) ? aborted(task, now) : task);
+      return only(isLive(task) && !waitsForUs(task) ? aborted(notAwaited(task, now, timing), now) : task);
     case "errored":
-      return only(isLive(task) ? errored(task, event.error, now) : task);
+      return only(isLive(task) ? errored(notAwaited(task, now, timing), event.error, now) : task);
     case "rejected":
       return only(isLive(task) ? rejected(task, event.kind) : task);
     case "prompted":
@@ -67,7 +68,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
     case "told-lost":
       return only(toldLost(task, event, now));
     case "tool":
-      return only(onTool(task, event, now));
+      return only(onTool(task, event, context));
     case "looked":
       return event.run === task.run.number ? looked(task, event, context) : only(task);
     case "status-read":
@@ -104,6 +105,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
 }
 
 function busy(task: Task, now: number, timing: TaskTiming): Transition {
+  if (isReturned(task)) return only(task.observed.worked ? task : worksOn(task, now, timing));
   if (isLive(task)) return only(isWaiting(task) ? task : alive(withoutError(task), now, timing));
   return { task, effects: isUnwanted(task, now) ? [abort(task)] : [] };
 }
@@ -147,6 +149,11 @@ function notStored(task: Task, messageID: string): Task {
   return { ...task, delivery: { state: "pending", teller: "goalkeeper" } };
 }
 
+/** OpenCode's own tool does not return and leave a turn behind that fails. */
+function notAwaited(task: LiveTask, now: number, timing: TaskTiming): LiveTask {
+  return isReturned(task) ? worksOn(task, now, timing) : task;
+}
+
 /** Its own turn has not begun: what is seen of the session belongs to an earlier run, or to its user. */
 function waitsForUs(task: LiveTask): boolean {
   return task.status === "queued" && task.waits.for !== "sign";
@@ -188,6 +195,6 @@ function prompted(task: Task, promptID: string, now: number, timing: TaskTiming)
   // That a prompt is stored is no beginning: the wake-up may have got lost.
   if (waitsForUs(task) || awaitsOwn(task)) return task;
   const run = task.run.promptID === undefined ? { ...task.run, promptID } : task.run;
-  const started = alive(task, now, timing);
+  const started = isReturned(task) ? task : alive(task, now, timing);
   return run === task.run ? started : { ...started, run };
 }

@@ -146,6 +146,7 @@ export class SimulatedEngine {
     session.status = "idle";
     session.turn = undefined;
     session.job = undefined;
+    session.openCalls.clear();
     session.storing = undefined;
     session.asks.clear();
   }

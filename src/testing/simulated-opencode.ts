@@ -1,6 +1,7 @@
 import type { HostEvent, TurnError } from "../host/port.ts";
 import { ABORTED, AFTER, TASK_TOOL } from "./simulated-engine.ts";
 import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
+import type { ForeignCall } from "./simulated-task-tool.ts";
 import { SimulatedTurns } from "./simulated-turns.ts";
 
 /** What a plugin may hear of a turn that ended with the instance before it. */
@@ -200,6 +201,17 @@ export class SimulatedOpencode extends SimulatedTurns {
     const child = this.sessions.create(parentID, title);
     this.emit({ type: "session-seen", session: toInfo(child), created: true });
     this.runJob(child, { callID: this.sessions.id("call"), messageID, title, background, started: false });
+    return child.id;
+  }
+
+  /** The running turn of `parentID` calls a tool of another plugin that is named as OpenCode's own, and returns early. */
+  callForeignTask(parentID: string, how: ForeignCall = {}): string {
+    const parent = this.sessions.must(parentID);
+    const messageID = parent.turn?.answer.id;
+    if (messageID === undefined) throw new Error(`${parentID} has no turn that could call a tool`);
+    const child = this.sessions.create(parentID, how.title ?? "helper");
+    this.emit({ type: "session-seen", session: toInfo(child), created: true });
+    this.runForeignCall(child, messageID, how);
     return child.id;
   }
 

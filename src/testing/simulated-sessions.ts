@@ -73,6 +73,8 @@ export interface SimulatedSession {
   /** How often it was aborted: a turn that was to begin then does not. */
   aborts: number;
   job: SimulatedJob | undefined;
+  /** Calls of another plugin's tool named `task` that have not returned. */
+  readonly openCalls: Set<string>;
   /** Open permissions and questions, by id. */
   readonly asks: Map<string, "permission" | "question">;
 }
@@ -110,6 +112,7 @@ export class SimulatedSessions {
       storing: undefined,
       aborts: 0,
       job: undefined,
+      openCalls: new Set(),
       asks: new Map(),
     };
     this.all.set(session.id, session);

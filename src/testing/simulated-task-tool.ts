@@ -7,6 +7,17 @@ export type End =
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "aborted" };
 
+/** How another plugin's tool of the same name goes about it. */
+export interface ForeignCall {
+  readonly title?: string;
+  /** How long the call takes. @default 60 */
+  readonly returnsAfterMs?: number;
+  /** When the child gets its prompt. @default 2 */
+  readonly promptsAfterMs?: number;
+  /** Whether the part names the child while the call runs; its result always does. @default true */
+  readonly namesEarly?: boolean;
+}
+
 /** The native Task tool: its calls, in the foreground and in the background, and what it tells the parent. */
 export abstract class SimulatedTaskTool extends SimulatedEngine {
   /** When the host reports an ended background task to its parent: after so many ms, or never. */
@@ -15,6 +26,8 @@ export abstract class SimulatedTaskTool extends SimulatedEngine {
   /** Lets the run loop of a session look for something to answer. */
   protected abstract wake(session: SimulatedSession): void;
   protected abstract wakeLater(session: SimulatedSession, ms: number): void;
+  /** A client writes into a session. */
+  protected abstract storeText(session: SimulatedSession, text: string, synthetic: boolean): string;
 
   protected runJob(child: SimulatedSession, job: SimulatedJob): void {
     child.job = job;
@@ -92,8 +105,29 @@ export abstract class SimulatedTaskTool extends SimulatedEngine {
     });
   }
 
+  /** Nothing waits for the child of such a call, and whoever made it tells of its end or does not. */
+  protected runForeignCall(child: SimulatedSession, messageID: string, how: ForeignCall): void {
+    const { returnsAfterMs = 60, promptsAfterMs = 2, namesEarly = true } = how;
+    const parent = this.sessions.must(child.parentID ?? "");
+    const call = { callID: this.sessions.id("call"), messageID, title: child.title, background: false, started: false };
+    parent.openCalls.add(call.callID);
+    this.later(1, () => {
+      if (namesEarly && this.sessions.get(child.id) === child) this.emitTool(child, call, "running", "");
+    });
+    this.later(promptsAfterMs, () => {
+      if (this.sessions.get(child.id) === child) this.storeText(child, child.title, false);
+    });
+    this.later(returnsAfterMs, () => {
+      parent.openCalls.delete(call.callID);
+      // An abort has ended the call with its turn, and the error of such a part names no child here.
+      const runs = parent.turn?.answer.id === messageID && this.sessions.get(child.id) === child;
+      if (runs) this.emitTool(child, call, "completed", "Sent off.");
+    });
+  }
+
   /** A call of the Task tool is not completed yet, so that the turn cannot end. */
   isHeldByTask(sessionID: string): boolean {
+    if ((this.sessions.get(sessionID)?.openCalls.size ?? 0) > 0) return true;
     return this.sessions.children(sessionID).some(({ job }) => job !== undefined && !(job.background && job.started));
   }
 }

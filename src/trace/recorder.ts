@@ -32,7 +32,8 @@ export interface Recorder {
 }
 
 /**
- * Version 2 can be replayed: it has the options, and every input that concerns a root. Readers show version 1, too.
+ * Since version 2 it can be replayed: it has the options, and every input that concerns a root. Readers show the earlier
+ * ones, too.
  */
 export const TRACE_VERSION = 3;
 

@@ -60,7 +60,7 @@ const taskState = z.object({
   status: z.enum(["queued", "running", "missing", "completed", "failed", "cancelled", "lost"]),
   /** The moment at which something happens by itself: a look, the end of the grace period, our turn to tell. */
   until: z.optional(z.number()),
-  observed: z.optional(z.enum(["alive", "awaits-own", "elsewhere", "idle", "aborted"])),
+  observed: z.optional(z.enum(["alive", "awaits-own", "elsewhere", "idle", "aborted", "returned"])),
   waits: z.optional(z.enum(["sign", "slot", "turn"])),
   doubt: z.optional(z.enum(["idle-unfinished", "restart", "no-status"])),
   /** Duration of the run. */

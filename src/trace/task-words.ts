@@ -20,6 +20,8 @@ export function taskSaying(record: TaskRecord): Saying | undefined {
   if (before?.status !== after.status || isNextRun(record)) return statusSaying(record, after);
   if (after.observed === "awaits-own" && before.observed !== "awaits-own")
     return { what: "has finished its turn and waits for tasks of its own", tone: "dim" };
+  if (before.observed === "returned" && after.observed === "alive")
+    return { what: "works on, though its call has returned: whoever made it tells how it ends" };
   if (before.delivery !== after.delivery || before.teller !== after.teller) return deliverySaying(after);
   return undefined;
 }

@@ -175,6 +175,18 @@ describe("events of OpenCode", () => {
     ]);
   });
 
+  test("a child that a call has named while it ran is also that of its result, though the result does not name it", () => {
+    const call = (status: string, metadata: object, id = "prt_1") =>
+      part({ id, type: "tool", tool: "task", callID: "call_1", state: { status, metadata }, messageID: "msg_3" });
+    const named = call("running", { sessionId: "ses_9" });
+    const child = { sessionID: "ses_9", background: false, title: "" };
+    const { events } = translate(named, call("completed", {}), call("completed", {}));
+    expect(events).toMatchObject([{ child }, { state: "completed", child }, { state: "completed" }]);
+    expect(events[2]).not.toHaveProperty("child");
+    expect(translate(named, call("completed", {}, "prt_2")).events[1]).not.toHaveProperty("child");
+    expect(translate(named, call("error", {})).events[1]).not.toHaveProperty("child");
+  });
+
   test("the error of a turn is told by name, with the provider's words", () => {
     const error = { name: "APIError", data: { message: "no credit", statusCode: 402 } };
     expect(translate({ type: "session.error", properties: { sessionID: "ses_1", error } }).events).toEqual([

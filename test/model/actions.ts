@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { HostEvent } from "../../src/host/port.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import type { Fault, HostCall, PromptFate } from "../../src/testing/simulated-host.ts";
+import type { ForeignCall } from "../../src/testing/simulated-task-tool.ts";
 import { actOnGoal, elsewhere, failing, type GoalAction, modelled, said } from "./goal-actions.ts";
 import { actInRun, type RunAction, runActions } from "./run-actions.ts";
 import { actOnTasks, type TaskAction } from "./task-actions.ts";
@@ -24,6 +25,8 @@ export type Action =
   | { readonly do: "advance"; readonly ms: number }
   | { readonly do: "task"; readonly background: boolean; readonly pick: number }
   | { readonly do: "adopt"; readonly pick: number }
+  /** Another plugin's tool named `task` is called, and returns while its child works, or before it does. */
+  | { readonly do: "foreign"; readonly pick: number; readonly how: ForeignCall }
   | {
       readonly do: ChildAction;
       readonly pick: number;
@@ -82,10 +85,21 @@ const advance = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(125_000, 301_000) },
 );
 
+const foreign: fc.Arbitrary<Action> = fc.record({
+  do: fc.constant("foreign" as const),
+  pick,
+  how: fc.record({
+    returnsAfterMs: fc.constantFrom(5, 60, 60, 400),
+    promptsAfterMs: fc.constantFrom(2, 2, 2, 1_200),
+    namesEarly: fc.boolean(),
+  }),
+});
+
 const life: fc.WeightedArbitrary<Action>[] = [
   { weight: 14, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("task" as const), background: fc.boolean(), pick }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("adopt" as const), pick }) },
+  { weight: 2, arbitrary: foreign },
   { weight: 8, arbitrary: picking("finish", "finish", "finish", "fail", "abort", "delete") },
   { weight: 3, arbitrary: picking("type", "resume", "promote", "ask", "answer", "reject") },
   {
@@ -213,6 +227,7 @@ export const runs: fc.Arbitrary<Action> = fc.oneof(
   { weight: 16, arbitrary: advance.map((ms) => ({ do: "advance", ms }) as Action) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("task" as const), background: fc.boolean(), pick }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("adopt" as const), pick }) },
+  { weight: 1, arbitrary: foreign },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("launch" as const), pick, model: fc.constant(0) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("again" as const), pick, model: fc.constant(0) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("cancel" as const, "read" as const), pick }) },
@@ -289,6 +304,14 @@ export async function act(world: World, action: Action): Promise<void> {
     case "adopt": {
       const parent = choose([...(root === undefined ? [] : [root, root, root]), ...below], action.pick);
       if (parent !== undefined) host.userSays(host.addChild(parent), "do this");
+      break;
+    }
+    case "foreign": {
+      const parent = choose(
+        [...(root === undefined ? [] : [root, root, root]), ...below].filter((id) => host.hasTurn(id)),
+        action.pick,
+      );
+      if (parent !== undefined) host.callForeignTask(parent, action.how);
       break;
     }
     case "finish":

@@ -7,6 +7,7 @@ import {
   type SimulatedTurn,
   unansweredMessage,
 } from "../../src/testing/simulated-sessions.ts";
+import type { ForeignCall } from "../../src/testing/simulated-task-tool.ts";
 import { ModelHost } from "./model-host.ts";
 
 type Hooks = Pick<RunHold, "receive" | "textCompleted" | "toolBegins" | "requestBegins">;
@@ -106,6 +107,11 @@ export class RunHost extends ModelHost {
   override startTask(parentID: string, options?: { background?: boolean; title?: string }): string {
     this.works(parentID);
     return super.startTask(parentID, options);
+  }
+
+  override callForeignTask(parentID: string, how?: ForeignCall): string {
+    this.works(parentID);
+    return super.callForeignTask(parentID, how);
   }
 
   override resumeTask(childID: string, options?: { background?: boolean }): void {

@@ -58,6 +58,49 @@ describe("goal and gate", () => {
     expect(world.keeper.manager.get(task)).toMatchObject({ status: "completed", delivery: { state: "reconciled" } });
   });
 
+  test.each([{}, { namesEarly: false }, { promptsAfterMs: 1_200 }, { promptsAfterMs: 1_200, namesEarly: false }])(
+    "U15 a child that works on when the call of another plugin's task tool has returned is waited for, and not told by us: %o",
+    async (how) => {
+      const { world, root } = await working();
+      const child = world.host.callForeignTask(root, how);
+      await world.clock.advance(100);
+      world.host.finishTurn(root);
+      await world.clock.advance(60_000);
+      expect(kinds(world)).toEqual("promptsAfterMs" in how && "namesEarly" in how ? ["continuation"] : []);
+      expect(why(world, root)).toContain("task-live");
+      expect(world.keeper.manager.get(child)).toMatchObject({ status: "running", origin: "adopted" });
+      world.host.finishTurn(child, "found it");
+      await world.clock.advance(3_000);
+      expect(kinds(world).at(-1)).toBe("continuation");
+      expect(world.host.prompts.every(({ text }) => !text.includes("found it"))).toBe(true);
+    },
+  );
+
+  test.each(["foreground", "background", "adopted", "launched"] as const)(
+    "a child that is %s, and whose provider has refused it, has failed with that, however late that is stored",
+    async (origin) => {
+      const { world, root } = await working();
+      world.host.hostTellsAfterMs = "never";
+      world.host.storesFailureAfterMs = 9_000;
+      let child = "";
+      if (origin === "launched") {
+        world.tools.launch(root, undefined);
+        await world.clock.advance(100);
+        child = world.keeper.tasks(root)[0]?.id ?? "";
+      } else if (origin === "adopted") {
+        child = world.host.addChild(root);
+        world.host.userSays(child, "do this");
+      } else child = world.host.startTask(root, { background: origin === "background" });
+      await world.clock.advance(100);
+      if (origin !== "foreground") world.host.finishTurn(root);
+      const error = { name: "APIError", message: "bad key", statusCode: 401 };
+      world.host.failTurn(child, error);
+      await world.clock.advance(8_500);
+      expect(world.keeper.manager.get(child)).toMatchObject({ status: "failed" });
+      expect(JSON.stringify(world.keeper.manager.get(child))).toContain("bad key");
+    },
+  );
+
   test("G2 a task that was cancelled by another client is told by us, in the continuation", async () => {
     const { world, root } = await working();
     const task = await background(world, root);

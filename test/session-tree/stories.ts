@@ -7,8 +7,14 @@ import { CHILD, ROOT, T0 } from "../support/builders.ts";
 export const ERROR: TurnError = { name: "APIError", message: "the key is wrong", statusCode: 401 };
 export const ABORTED: TurnError = { name: "MessageAbortedError", message: "Aborted" };
 
-export function session(id: string, parentID?: string, metadata: Record<string, unknown> = {}): TreeEvent {
-  const info = { id, title: id, createdAt: T0, archived: false, metadata };
+/** Made long ago: of one just made its first prompt is waited for. */
+export function session(
+  id: string,
+  parentID?: string,
+  metadata: Record<string, unknown> = {},
+  createdAt = T0 - 60_000,
+): TreeEvent {
+  const info = { id, title: id, createdAt, archived: false, metadata };
   return { type: "session-seen", created: true, session: parentID === undefined ? info : { ...info, parentID } };
 }
 

@@ -11,7 +11,7 @@ import {
 } from "../../src/session-tree/owed.ts";
 import { stateOf } from "../../src/session-tree/state.ts";
 import { asSeen, newTree, receiveTranscript, type Tree, type TreeEvent } from "../../src/session-tree/tree.ts";
-import { HOST_TELLS_WITHIN_MS } from "../../src/tasks/task.ts";
+import { BEGINS_WITHIN_MS, HOST_TELLS_WITHIN_MS } from "../../src/tasks/task.ts";
 import {
   aGoal,
   aGoalThatIs,
@@ -95,6 +95,23 @@ describe("what is owed below a root", () => {
     const tree = story([session(ROOT)]);
     expect(why(tree)).toEqual([`not-started ${ROOT}`]);
     expect(verdict(tree, T0 + FIRST_PROMPT_WITHIN_MS)).toMatchObject({ kind: "settled", answered: false });
+  });
+
+  test("the first prompt of a child that was just made, for as long as it may take to come", () => {
+    const made = session(CHILD, ROOT, {}, T0);
+    expect(why(after([made]))).toEqual([`not-started ${CHILD}`]);
+    expect(why(after([made]), T0 + BEGINS_WITHIN_MS)).toEqual([]);
+    expect(why(after([made, says("msg_9", CHILD)]))).toEqual([`unanswered ${CHILD}`]);
+    expect(why(after([made, busy(CHILD)]))).toEqual([`session-busy ${CHILD}`]);
+    // By a clock that is ahead of ours.
+    expect(why(after([session(CHILD, ROOT, {}, T0 + 3_600_000)]), T0 + BEGINS_WITHIN_MS)).toEqual([]);
+  });
+
+  test("a child behind the call of a tool named task that has returned, while it works (U15)", () => {
+    const call = { messageID: "msg_1b", callID: "call_1", tool: "task", output: "Sent off." } as const;
+    const child = { sessionID: CHILD, background: false, title: "helper" };
+    const returned = { type: "tool", sessionID: ROOT, ...call, state: "completed", child } as const;
+    expect(why(after([session(CHILD, ROOT), busy(CHILD), returned]))).toEqual([`session-busy ${CHILD}`]);
   });
 
   test("the answer to a message in an idle root, for a while; and that it never came is in the outcome", () => {

@@ -172,6 +172,11 @@ describe("which child is a task", () => {
     expect(books().watch().receive(call()).task()).toMatchObject({ origin: "foreground" });
   });
 
+  test("a child that works when its foreground call has returned is adopted, also where nothing watched its root before", () => {
+    const seen = books().receive(call(), busy(), call({ state: "completed" }));
+    expect(seen.watch().task()).toMatchObject({ status: "running", origin: "adopted" });
+  });
+
   test("once a root has a task, its other children are tasks, too", () => {
     const { manager } = books().receive(call({ background: true }), busy("ses_grandchild"));
     expect(manager.of(ROOT)).toHaveLength(2);
@@ -343,7 +348,7 @@ describe("reconciled", () => {
   test("a foreground result when the turn that holds it ends, not by an answer in its middle", () => {
     const seen = books()
       .watch()
-      .receive(call(), busy(), call({ state: "completed", output: "found" }));
+      .receive(call(), busy(), idle(), call({ state: "completed", output: "found" }));
     expect(seen.receive(answer("msg_zzz")).task()).toMatchObject({ delivery: { state: "delivered", byTurn: true } });
     expect(seen.receive(idle(ROOT)).task()).toMatchObject({ delivery: { state: "reconciled" } });
   });

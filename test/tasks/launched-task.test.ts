@@ -109,6 +109,7 @@ class Life {
       lastSignAt,
       runsElsewhere: false,
       isBusy,
+      parentIsBusy: false,
       toolRuns,
       hasOwnWork: () => ownWork,
     };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { taskText } from "../../src/tasks/native-task.ts";
-import { KEPT_TEXT_LENGTH, type Origin, type Task, taskDeadline } from "../../src/tasks/task.ts";
+import { isLive, KEPT_TEXT_LENGTH, type Origin, type Task, taskDeadline } from "../../src/tasks/task.ts";
 import type { TaskEvent, TransitionContext } from "../../src/tasks/task-event.ts";
 import { transition } from "../../src/tasks/transition.ts";
 import {
@@ -21,18 +21,25 @@ import {
   T0,
   TIMING,
   UNKNOWN,
+  VOICE,
 } from "../support/builders.ts";
 
 const SECOND = 1_000;
 const MINUTE = 60_000;
 
 function at(now: number, lastSignAt = T0): TransitionContext {
-  const nothing = { runsElsewhere: false, isBusy: false, toolRuns: false, hasOwnWork: () => false };
+  const nothing = {
+    runsElsewhere: false,
+    isBusy: false,
+    parentIsBusy: false,
+    toolRuns: false,
+    hasOwnWork: () => false,
+  };
   return { now, timing: TIMING, lastSignAt, ...nothing };
 }
 
-function next(task: Task, event: TaskEvent, now = T0 + SECOND): Task {
-  return transition(task, event, at(now)).task;
+function next(task: Task, event: TaskEvent, now = T0 + SECOND, more: Partial<TransitionContext> = {}): Task {
+  return transition(task, event, { ...at(now), ...more }).task;
 }
 
 /** The result of the parent's Task-tool call, as OpenCode frames it. */
@@ -230,7 +237,7 @@ describe("told by the host", () => {
 
 describe("the parent's Task-tool call", () => {
   test("the result of a foreground call completes its task and is its delivery, answered when that turn ends", () => {
-    expect(next(aTask(FOREGROUND), toolEnded())).toMatchObject({
+    expect(next(anIdleTask(FOREGROUND), toolEnded())).toMatchObject({
       status: "completed",
       outcome: { text: "found it" },
       delivery: { state: "delivered", sessionID: ROOT, messageID: "msg_parent", byTurn: true },
@@ -262,11 +269,11 @@ describe("the parent's Task-tool call", () => {
     expect(next(sent, toolEnded({ state: "running" }))).toMatchObject({ origin: "background" });
   });
 
-  test("an adopted child that turns out to be the Task tool's own is told by the host", () => {
-    expect(next(aTask({ origin: "adopted" }), toolEnded({ state: "running" }))).toMatchObject({
-      origin: "foreground",
-      run: { callID: "call_1" },
-    });
+  test("an adopted child is told by the host when it turns out to be in the background, and never becomes a foreground one", () => {
+    const adopted = aTask({ origin: "adopted" });
+    expect(next(adopted, toolEnded({ state: "running", background: true }))).toMatchObject({ origin: "background" });
+    for (const state of ["running", "completed"] as const)
+      expect(next(adopted, toolEnded({ state }))).toMatchObject({ status: "running", origin: "adopted" });
   });
 
   test.each(["completed", "error"] as const)(
@@ -321,6 +328,108 @@ describe("the parent's Task-tool call", () => {
     expect(taskText(framed)).toBe("a\n<b>");
     expect(taskText("plain")).toBe("plain");
     expect(taskText("\n</task_result> <task_result>\n")).toBe("\n</task_result> <task_result>\n");
+  });
+});
+
+describe("a foreground call that returns while its child does not rest (U15)", () => {
+  const BUSY = { isBusy: true, parentIsBusy: true };
+  const worked = next(aTask(FOREGROUND), toolEnded(), T0, BUSY);
+  const unseen = next(aQueuedTask(FOREGROUND), toolEnded(), T0);
+  const prompted = next(aTask(FOREGROUND), toolEnded(), T0);
+  const DELIVERED = {
+    status: "completed",
+    outcome: { text: "found it" },
+    delivery: { state: "delivered", byTurn: true },
+  };
+  const ADOPTED = { status: "running", origin: "adopted", observed: { kind: "alive" } };
+
+  test("ends nothing: it is looked at again after half a second, one that has not begun after three", () => {
+    for (const task of [worked, unseen, prompted]) expect(isLive(task)).toBe(true);
+    expect([worked, unseen, prompted].map((task) => taskDeadline(task) - T0)).toEqual([500, 3_000, 3_000]);
+  });
+
+  test("when it works then, it is adopted, and no part changes that or ends it", () => {
+    const adopted = next(worked, { type: "clock" }, T0 + 500, BUSY);
+    expect(adopted).toMatchObject(ADOPTED);
+    expect(next(adopted, toolEnded(), T0 + 600, BUSY)).toBe(adopted);
+    expect(next(adopted, toolEnded({ state: "running" }), T0 + 600, BUSY)).toBe(adopted);
+    const settled = next(next(adopted, { type: "idle" }), {
+      type: "looked",
+      run: 1,
+      look: aLook({ kind: "finished", text: "t" }),
+    });
+    expect(settled).toMatchObject({ status: "completed", outcome: { text: "t" }, delivery: { teller: "maker" } });
+    expect(next(settled, toolEnded())).toBe(settled);
+  });
+
+  test("when it rests then, or before, the result of the call is its own: only the news of that was late", () => {
+    const late = { parentIsBusy: true };
+    expect(next(worked, { type: "clock" }, T0 + 500, late)).toMatchObject(DELIVERED);
+    expect(next(worked, { type: "idle" }, T0 + 20, late)).toMatchObject(DELIVERED);
+    expect(next(unseen, { type: "clock" }, T0 + 3_000, late)).toMatchObject(DELIVERED);
+  });
+
+  test("when the turn that has called it is over by then, nobody is waited for to read that", () => {
+    expect(next(worked, { type: "clock" }, T0 + 500)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+
+  test("busy is a level, and a beginning only for one that had not begun", () => {
+    expect(next(worked, { type: "busy" }, T0 + 20, BUSY)).toBe(worked);
+    expect(next(unseen, { type: "busy" }, T0 + 20, BUSY)).toMatchObject(ADOPTED);
+    expect(next(prompted, { type: "busy" }, T0 + 20, BUSY)).toMatchObject(ADOPTED);
+  });
+
+  test("a prompt alone is no beginning", () => {
+    const stored = next(unseen, { type: "prompted", promptID: "msg_9" }, T0 + 20);
+    expect(stored).toMatchObject({ observed: { kind: "returned" }, run: { promptID: "msg_9" } });
+  });
+
+  test.each(["errored", "aborted"] as const)("an end that is no result was not awaited: %s", (type) => {
+    const task = next(worked, { type, error: { name: "APIError", message: "m" } } as TaskEvent, T0 + 20, BUSY);
+    expect(task).toMatchObject({ status: "running", origin: "adopted" });
+  });
+
+  test("an error part ends it at once: at Esc it comes while the child is still busy", () => {
+    const failed = toolEnded({ state: "error", output: "Task cancelled" });
+    expect(next(aTask({ ...FOREGROUND, interruptedAt: T0 }), failed, T0, BUSY)).toMatchObject({ status: "cancelled" });
+    expect(next(aTask(FOREGROUND), failed, T0, BUSY)).toMatchObject({ status: "failed" });
+  });
+
+  test.each(["completed", "error"] as const)(
+    "a %s call that was not seen to work on it ends no launched task",
+    (state) => {
+      const task = aTask({ origin: "launched" });
+      expect(next(task, toolEnded({ state }))).toBe(task);
+    },
+  );
+
+  test("a launched task stays one: its outcome is ours to tell", () => {
+    const task = next(aTask({ ...FOREGROUND, origin: "launched" }), toolEnded(), T0, BUSY);
+    expect(next(task, { type: "clock" }, T0 + 500, BUSY)).toMatchObject({
+      origin: "launched",
+      observed: { kind: "alive" },
+    });
+  });
+});
+
+describe("an error that is heard", () => {
+  const ERRORED: TaskEvent = { type: "errored", error: { name: "APIError", message: "bad key", statusCode: 401 } };
+
+  test.each(["foreground", "background", "adopted", "launched"] satisfies Origin[])(
+    "is noted for a task that is %s, and the next sign of work or answer makes it old",
+    (origin) => {
+      const task = aTask({ origin });
+      const noted = next(task, ERRORED);
+      expect(noted).toMatchObject({ status: "running", run: { error: ERRORED.error } });
+      expect(next(noted, { type: "busy" })).toEqual(task);
+      expect(next(noted, { type: "answered" })).toEqual(task);
+    },
+  );
+
+  test("what its user has rejected is no sign of life, and stays while its turn ends", () => {
+    const task = next(aTask({ launch: { voice: VOICE, unstable: false } }), { type: "rejected", kind: "permission" });
+    expect(next(task, { type: "busy" })).toBe(task);
+    expect(next(task, { type: "answered" })).toBe(task);
   });
 });
 
@@ -733,7 +842,7 @@ describe("what a record keeps", () => {
   ];
 
   test.each(ways)("no more than 32 KB of output, whoever gives it: %s", (_way, event) => {
-    const task = next(aTask(FOREGROUND), event);
+    const task = next(anIdleTask(FOREGROUND), event);
     expect(task).toHaveProperty("outcome.text", long.slice(10));
   });
 });

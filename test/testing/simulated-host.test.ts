@@ -47,6 +47,19 @@ async function withChild(more: Partial<Prompt> = {}, turnMs?: number) {
   return { ...world, child };
 }
 
+test("that a child's turn has failed is stored late where snapshots take their time, and no other turn begins before", async () => {
+  const { clock, host, child, types, after } = await withChild();
+  host.storesFailureAfterMs = 4_000;
+  host.failTurn(child);
+  await clock.advance(20);
+  await after(host.prompt(promptFor(child, "msg_2")), 1_000);
+  expect(types(child).filter((type) => type === "session-idle")).toHaveLength(1);
+  expect(host.isWorking(child)).toBe(false);
+  await clock.advance(4_000);
+  expect(types(child).filter((type) => type === "session-idle")).toHaveLength(2);
+  expect(host.isWorking(child)).toBe(true);
+});
+
 describe("the native Task tool", () => {
   test("tells the parent of a background task 3 ms after the child's idle, and wakes it", async () => {
     const { clock, host, root, events } = await inTurn();
@@ -59,6 +72,25 @@ describe("the native Task tool", () => {
     const told = events.find((event) => event.type === "user-text" && event.told !== undefined);
     expect(told).toMatchObject({ sessionID: root, told: { taskID: task, ended: "completed", text: "the result" } });
     expect(host.isWorking(root)).toBe(true);
+  });
+
+  test("under whose name another plugin's returns while its child works, and tells nobody how that ends", async () => {
+    const { clock, host, root, events } = await inTurn();
+    const child = host.callForeignTask(root, { promptsAfterMs: 30 });
+    await clock.advance(50);
+    expect([host.isHeldByTask(root), host.isWorking(child)]).toEqual([true, true]);
+    await clock.advance(50);
+    expect([host.isHeldByTask(root), host.isWorking(child)]).toEqual([false, true]);
+    host.finishTurn(child);
+    await clock.advance(5_000);
+    const parts = events.flatMap((event) => (event.type === "tool" ? [[event.state, event.child?.sessionID]] : []));
+    expect(parts).toEqual([
+      ["running", child],
+      ["completed", child],
+    ]);
+    expect(events.some((event) => event.type === "user-text" && event.sessionID === root && event.synthetic)).toBe(
+      false,
+    );
   });
 
   test("tells nobody that a background task was aborted", async () => {

@@ -54,6 +54,14 @@ const waits = (...untils: readonly number[]): Observation => ({
   },
 });
 
+test("a stranger reads that a task works on behind the call that made it", () => {
+  const observed = { kind: "returned", lookAt: 0, worked: true, output: "", messageID: "msg_1" } as const;
+  const returned = { ...running, observed } as Task;
+  expect(story([0.5, task(running, returned)], [1, task(returned, running)])).toEqual([
+    "0.5 “tests”: works on, though its call has returned: whoever made it tells how it ends",
+  ]);
+});
+
 test("a stranger reads which task started, how it failed, and that the agent was not told", () => {
   expect(
     story([0, task(undefined, queued, "noticed")], [0.5, task(queued, running)], [1.5, task(running, failed)]),
