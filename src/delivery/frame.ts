@@ -19,6 +19,11 @@ export function readFrame(text: string): { kind: string; id: string } | undefine
     : undefined;
 }
 
+/** Whether a frame with this id stands anywhere in a text: others may have put something before it. */
+export function holdsFrame(text: string, id: string): boolean {
+  return text.includes(` id="${id}">\n`) && text.includes("<goalkeeper kind=");
+}
+
 /** Makes foreign text safe inside a frame; {@link unescapeText} gives it back unchanged. */
 export function escapeText(text: string): string {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;");

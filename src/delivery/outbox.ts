@@ -37,14 +37,16 @@ export type Outbox =
 
 /**
  * What the transcript says about a message. OpenCode answers a message that is sent again once more when it is not
- * the newest any longer, so only one that is absent, or stored, newest and unanswered may be sent again.
+ * the newest any longer, so only one that is absent, or newest and unanswered may be sent again.
  */
 export type Found =
   | { readonly kind: "answered" }
-  /** `text` is the stored one: a resend must not change it. */
+  /** `text` is the stored one: a resend must not change it. It has our tag, or nothing of ours was stored. */
   | { readonly kind: "unanswered"; readonly text: string }
   /** A later user-role message stands behind it: whoever answers that one has read ours. */
   | { readonly kind: "overtaken" }
+  /** There without its text, the newest and unanswered: the host died before it had stored that. Nobody was told. */
+  | { readonly kind: "torn" }
   | { readonly kind: "absent" };
 
 export type OutboxEvent =
@@ -151,7 +153,8 @@ function verified(
       const sent = send({ ...message, text: found.text }, attempt + 1, now);
       return { outbox: sent.outbox, effects: [delivered, ...sent.effects] };
     }
-    // Restored, or the user has stopped us since: its outcomes are still pending and go out under a new id.
+    // Restored, or the user has stopped us since: its outcomes are still pending and go out in the next message.
+    case "torn":
     case "absent":
       if (attempt > 0 && maySend) return send(message, attempt + 1, now);
       return to(EMPTY, { type: "not-stored", message });

@@ -125,6 +125,8 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     host,
     store,
     release: (rootID) => runHold?.release(rootID),
+    owner,
+    loadedAt: clock.now(),
     task: (taskID) => keeper.manager.get(taskID),
     storedPrompt: (taskID, promptID) => storedPrompt(host, metadataKey, taskID, promptID),
     reread: (rootID) => loader.reread(rootID),

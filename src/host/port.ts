@@ -87,6 +87,8 @@ export interface TranscriptMessage {
   readonly text: string;
   /** For user messages: holds a part that the host made to trigger a compaction. */
   readonly compaction: boolean;
+  /** A user message without any part: the host stores a message first and its parts after it, and died in between. */
+  readonly torn?: true;
   readonly voice?: Voice;
   /** Every text part, framed ones included: an outbox recognises its own message by the tag. */
   readonly rawText: string;

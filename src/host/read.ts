@@ -137,6 +137,7 @@ function readMessage(value: unknown): readonly TranscriptMessage[] {
     voice: role === "user" ? readVoice(info) : undefined,
     usage: role === "assistant" ? readUsage(info) : undefined,
     told: role === "user" ? readTold(joined(texts.filter((part) => part.synthetic === true))) : undefined,
+    torn: role === "user" && parts.length === 0 ? (true as const) : undefined,
   };
   return [
     {

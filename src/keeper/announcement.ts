@@ -10,6 +10,9 @@ import type { Effect } from "./messages.ts";
 const ASKED_LENGTH = 100;
 const TITLE_LENGTH = 60;
 
+/** OpenCode stores a message before its text: a process that dies in between leaves nothing of what was written. */
+export const MESSAGE_LOST = "Your last message was lost when OpenCode stopped. Write it again.";
+
 export type Announcement = Pick<Extract<Effect, { type: "toast" }>, "variant" | "message">;
 
 /**

@@ -1,11 +1,10 @@
-import { readFrame } from "../delivery/frame.ts";
-import type { Found } from "../delivery/outbox.ts";
 import type { Answer, HostPort, TranscriptMessage } from "../host/port.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
 import { type Reading, readRun } from "../tasks/outcome.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
-import type { Effect, Input, Saved } from "./messages.ts";
-import type { StoredRoot } from "./stored-root.ts";
+import type { Effect, Input, Saved, ToldBack } from "./messages.ts";
+import { find, lostMessage, toldAs, wasRead } from "./read-back.ts";
+import { isSameProcess, type Owner, type StoredRoot } from "./stored-root.ts";
 
 export interface EffectDependencies {
   readonly host: HostPort;
@@ -26,6 +25,10 @@ export interface EffectDependencies {
   readonly maySend: (rootID: string, messageID: string) => boolean;
   /** The next instance may have found the message unsent: sent now it would start a turn in a sleeping session. */
   readonly isDisposed: () => boolean;
+  /** This instance. */
+  readonly owner: Owner;
+  /** When this instance was loaded; epoch ms. What was stored since may still get its parts. */
+  readonly loadedAt: number;
 }
 
 /** Carries out what the keeper decided, and answers with inputs. Never throws and never rejects. */
@@ -65,6 +68,8 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
         return deps.release?.(effect.rootID);
       case "verify":
         return run("reading the transcript", verify(effect, deps));
+      case "read-back":
+        return run("reading what was told", readBack(effect, deps));
       case "toast": {
         const { message, variant } = effect;
         return run("showing a toast", host.toast({ title: "goalkeeper", message, variant }));
@@ -116,8 +121,7 @@ async function startTurn(effect: StartEffect, deps: EffectDependencies): Promise
   if (mayBeThere) {
     const transcript = await settled(deps.host.transcript(sessionID));
     if (transcript.kind !== "known") return transcript;
-    const found = find(transcript.value, messageID).kind;
-    if (found === "answered" || found === "overtaken") return { kind: "known", value: "answered" };
+    if (wasRead(transcript.value, messageID)) return { kind: "known", value: "answered" };
   }
   const text = effect.prompt ?? (await deps.storedPrompt(sessionID, messageID));
   if (typeof text !== "string" && text.kind !== "known") return text;
@@ -177,31 +181,42 @@ async function findTold({ id, parentID, run }: Task, { host, dispatch }: EffectD
 /** What became of a message that was reserved before a restart, or sent without a turn that followed. */
 async function verify(
   effect: Extract<Effect, { type: "verify" }>,
-  { host, dispatch }: EffectDependencies,
+  { host, task, dispatch }: EffectDependencies,
 ): Promise<void> {
   const { rootID, sessionID, message } = effect;
   const transcript = await host.transcript(sessionID);
   if (transcript.kind === "unknown") return;
+  const messages = transcript.kind === "known" ? transcript.value : [];
+  dispatch({ type: "verified", rootID, sessionID, found: find(messages, message.id) });
+  // What it carries has a state of its own, and may be answered already.
+  const told = message.outcomes.flatMap(({ taskID }) => toldBack(messages, task(taskID)));
+  const answered = told.filter(({ as, messageID }) => as === "answered" && messageID === message.id);
+  if (answered.length > 0) dispatch({ type: "read-back", rootID, told: answered, lostID: undefined });
+}
+
+/** What the books call told stands in the transcript, or it was not told. */
+async function readBack(
+  { rootID, taskIDs, known, before }: Extract<Effect, { type: "read-back" }>,
+  { host, task, dispatch, owner, loadedAt }: EffectDependencies,
+): Promise<void> {
+  const isReload = isSameProcess(before, owner);
+  if (isReload && taskIDs.length === 0) return;
+  const transcript = await settled(host.transcript(rootID));
+  if (transcript.kind !== "known") return;
+  const told = taskIDs.flatMap((taskID) => toldBack(transcript.value, task(taskID)));
   dispatch({
-    type: "verified",
+    type: "read-back",
     rootID,
-    sessionID,
-    found: find(transcript.kind === "known" ? transcript.value : [], message.id),
+    // The host goes on through a reload, and may be storing it just now.
+    told: told.filter(({ as }) => as === "answered" || (as === "not-told" && !isReload)),
+    lostID: isReload ? undefined : lostMessage(transcript.value, known, loadedAt),
   });
 }
 
-/** A compaction may have replayed a message under another id: the id in its tag tells that it is the same. */
-export function find(transcript: readonly TranscriptMessage[], messageID: string): Found {
-  const at = transcript.findLastIndex(
-    (message) => message.id === messageID || readFrame(message.rawText)?.id === messageID,
-  );
-  const stored = transcript[at];
-  if (stored === undefined) return { kind: "absent" };
-  const after = transcript.slice(at + 1);
-  if (after.some((message) => message.role === "assistant" && !message.summary && message.parentID === stored.id))
-    return { kind: "answered" };
-  if (after.some((message) => message.role === "user" && !message.compaction)) return { kind: "overtaken" };
-  return { kind: "unanswered", text: stored.rawText };
+function toldBack(transcript: readonly TranscriptMessage[], task: Task | undefined): readonly ToldBack[] {
+  if (task === undefined || !isEnded(task) || task.delivery.state !== "delivered") return [];
+  const { id: taskID, run, delivery } = task;
+  return [{ taskID, run: run.number, messageID: delivery.messageID, as: toldAs(transcript, task) }];
 }
 
 /** The port does not allow a call to reject: one that does has not answered. */

@@ -89,7 +89,12 @@ export class Keeper {
       isWritten: (task) => this.roots.get(task.rootID)?.hasWritten(task) === true,
       ...(deps.seatsBeside === undefined ? {} : { seatsBeside: deps.seatsBeside }),
     });
-    this.recovery = new Recovery({ manager, runner: deps.runner, open: (rootID) => this.open(rootID) });
+    this.recovery = new Recovery({
+      manager,
+      runner: deps.runner,
+      open: (rootID) => this.open(rootID),
+      perform: (effect) => this.perform(effect),
+    });
     const { config, adopts, runner } = deps;
     const knows = (rootID: string) => this.roots.has(rootID) || manager.of(rootID).length > 0;
     this.facts = { now: this.now, config, adopts, runner, manager, knows };
@@ -237,6 +242,8 @@ export class Keeper {
         return this.looked(input);
       case "told-before":
         return this.recovery.toldBefore(input);
+      case "read-back":
+        return this.recovery.readBack(input);
       case "statuses":
         return this.statuses(input.answer);
       case "saved":

@@ -3,13 +3,14 @@ import type { Found, Message } from "../delivery/outbox.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { Hold } from "../goals/run-hold.ts";
-import type { Answer, HostEvent, Prompt, Told } from "../host/port.ts";
+import type { Answer, HostEvent, Prompt, TaskRun, Told } from "../host/port.ts";
 import type { BackgroundTaskManager, NewTask, TaskChange } from "../tasks/background-task-manager.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
 import type { Launch } from "../tasks/task.ts";
 import type { TaskEffect } from "../tasks/task-event.ts";
 import type { KeeperConfig } from "./config.ts";
-import type { StoredRoot } from "./stored-root.ts";
+import type { KnownMessages, ToldAs } from "./read-back.ts";
+import type { Owner, StoredRoot } from "./stored-root.ts";
 
 export type Saved =
   | { readonly kind: "ok" }
@@ -18,6 +19,12 @@ export type Saved =
   | { readonly kind: "gone" }
   /** Another living process keeps the books of this root now. */
   | { readonly kind: "owned-elsewhere"; readonly claim: number };
+
+/** How an outcome that the books call told, by this message, stands in the transcript. */
+export interface ToldBack extends TaskRun {
+  readonly messageID: string;
+  readonly as: ToldAs;
+}
 
 export type Input =
   | { readonly type: "host"; readonly event: HostEvent }
@@ -49,6 +56,13 @@ export type Input =
       readonly messageID: string;
       readonly run: number;
       readonly answered: boolean;
+    }
+  /** After a restart the transcript of a root was read. `lostID`: the user's last message, of which nothing is left. */
+  | {
+      readonly type: "read-back";
+      readonly rootID: string;
+      readonly told: readonly ToldBack[];
+      readonly lostID: string | undefined;
     }
   | { readonly type: "statuses"; readonly answer: Answer<ReadonlyMap<string, "busy" | "retrying">> }
   | { readonly type: "saved"; readonly rootID: string; readonly revision: number; readonly result: Saved }
@@ -118,6 +132,14 @@ export type Effect =
   /** The host may go on with a turn that was held. */
   | { readonly type: "release"; readonly rootID: string }
   | { readonly type: "verify"; readonly rootID: string; readonly sessionID: string; readonly message: Message }
+  /** Reads in the transcript of a root what the books call told. `before`: who kept them until now. */
+  | {
+      readonly type: "read-back";
+      readonly rootID: string;
+      readonly taskIDs: readonly string[];
+      readonly known: KnownMessages;
+      readonly before: Owner;
+    }
   | {
       readonly type: "toast";
       readonly rootID: string;

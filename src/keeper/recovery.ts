@@ -1,7 +1,10 @@
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import { isNative } from "../tasks/lifecycle.ts";
 import { elsewhere as runsElsewhere } from "../tasks/observation.ts";
 import { isLive, type LiveTask, type Task } from "../tasks/task.ts";
-import type { Input } from "./messages.ts";
+import { type DeliveredTask, isDelivered } from "../tasks/task-records.ts";
+import { MESSAGE_LOST } from "./announcement.ts";
+import type { Effect, Input } from "./messages.ts";
 import type { RootKeeper } from "./root-keeper.ts";
 import { isUnsent, type StoredRoot } from "./stored-root.ts";
 
@@ -10,6 +13,7 @@ export interface RecoveryContext {
   /** This instance, as it stands in the tasks that it runs. */
   readonly runner: string;
   readonly open: (rootID: string) => RootKeeper;
+  readonly perform: (effect: Effect) => void;
 }
 
 /** Takes back what another process, or this one before a restart, has written down. */
@@ -27,6 +31,22 @@ export class Recovery {
     manager.restore(stored.tasks.map((task) => (isTheirs(task) ? runsElsewhere(task, isUnsent(task), 0) : task)));
     open(stored.self).restore(stored, awake);
     this.takeOver(stored, elsewhere);
+    this.askBack(stored, elsewhere);
+  }
+
+  /** What was told and answered is done, and what was not told is told. */
+  readBack({ rootID, told, lostID }: Extract<Input, { type: "read-back" }>): void {
+    const { manager, perform } = this.context;
+    for (const { taskID, run, messageID, as } of told) {
+      if (as === "answered") manager.dispatch(taskID, { type: "reconciled", run });
+      if (as === "not-told") manager.dispatch(taskID, { type: "not-stored", messageID });
+    }
+    // The report of a background task can be lost in the same way, and is told again.
+    const mayBeReport = manager
+      .of(rootID)
+      .some((task) => task.origin === "background" && (isLive(task) || task.delivery.state === "pending"));
+    if (lostID !== undefined && !mayBeReport)
+      perform({ type: "toast", rootID, variant: "warning", message: MESSAGE_LOST });
   }
 
   reread({ stored, elsewhere }: Extract<Input, { type: "reread" }>): void {
@@ -46,6 +66,23 @@ export class Recovery {
     if (answered) manager.dispatch(taskID, { type: "reconciled", run });
   }
 
+  /**
+   * A process dies between what it tells and what it writes down about it: the transcript is read before either is
+   * believed.
+   */
+  private askBack({ self: rootID, owner, reserved, goal }: StoredRoot, elsewhere: readonly string[]): void {
+    const { manager, perform } = this.context;
+    const told = manager
+      .of(rootID)
+      .filter(isDelivered)
+      .filter(({ id, delivery }) => delivery.sessionID === rootID && !elsewhere.includes(id));
+    // OpenCode stores the result of a tool of its own before it says so, and the turn that was to read it is over.
+    for (const { id, run } of told.filter(isToolResult)) manager.dispatch(id, { type: "reconciled", run: run.number });
+    const taskIDs = told.filter((task) => !isToolResult(task)).map(({ id }) => id);
+    const known = { reservedID: reserved?.id, goal: goal && { id: goal.id, startedAt: goal.startedAt } };
+    perform({ type: "read-back", rootID, taskIDs, known, before: owner });
+  }
+
   /** Tasks whose process is gone are ours from now on; those of a living one stay with it. */
   private takeOver(stored: StoredRoot, elsewhere: readonly string[]): void {
     const { manager, runner } = this.context;
@@ -54,4 +91,8 @@ export class Recovery {
       if (orphaned) manager.dispatch(task.id, { type: "restarted", runner, waits: isUnsent(task) });
     }
   }
+}
+
+function isToolResult(task: DeliveredTask): boolean {
+  return task.delivery.byTurn && isNative(task);
 }

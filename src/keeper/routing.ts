@@ -31,6 +31,7 @@ export function rootOfInput(input: Input, books: Books): string | undefined {
     case "saved":
     case "sent":
     case "verified":
+    case "read-back":
     case "launched":
     case "resume":
     case "cancel":

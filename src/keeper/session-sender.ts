@@ -29,6 +29,8 @@ export interface SenderContext {
 export class SessionSender {
   private outbox: Outbox = EMPTY;
   private spare: Pick<Message, "id" | "partID"> | undefined;
+  /** Of a message that the host has without its text: the next one takes them, whatever it carries. */
+  private torn: Pick<Message, "id" | "partID"> | undefined;
 
   constructor(private readonly context: SenderContext) {}
 
@@ -62,6 +64,7 @@ export class SessionSender {
     const { outbox, effects } = transitionOutbox(before, event, this.context.now());
     if (outbox === before) return;
     this.outbox = outbox;
+    this.takeIds(before, event);
     this.context.onChange(before, outbox);
     for (const effect of effects) this.context.onEffect(effect);
   }
@@ -72,7 +75,7 @@ export class SessionSender {
     if (this.outbox.state !== "empty" || !mayBegin) return;
     const message = this.context.wanted();
     if (message === undefined) return;
-    this.event({ type: "put", message: this.withSpare(message) });
+    this.event({ type: "put", message: this.withTorn(this.withSpare(message)) });
     this.release();
   }
 
@@ -117,6 +120,26 @@ export class SessionSender {
     const carries = (outcome: Message["outcomes"][number]) =>
       wanted.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run);
     return message.outcomes.every(carries);
+  }
+
+  /** Ids are used once: the event that would show that the host has the message may get lost. */
+  private takeIds(before: Outbox, event: OutboxEvent): void {
+    const message = messageOf(before);
+    if (message === undefined) return;
+    const { id, partID } = message;
+    const isTorn = event.type === "verified" && event.found.kind === "torn";
+    // Sent again, it keeps them.
+    if (isTorn && this.outbox.state === "empty") this.spare = this.torn = { id, partID };
+    if (event.type !== "stored") return;
+    this.torn = undefined;
+    if (this.spare?.id === id) this.spare = undefined;
+  }
+
+  /** Under the same id it takes the place of the empty one. Behind a later message it would not be read in its place. */
+  private withTorn(message: Message): Message {
+    const { torn } = this;
+    if (torn === undefined || torn.id <= this.context.lastMessageID()) return message;
+    return { ...message, ...torn, text: message.text.replace(message.id, torn.id) };
   }
 
   private withSpare(message: Message): Message {

@@ -13,6 +13,11 @@ export interface Owner {
   readonly instance: string;
 }
 
+/** A reload makes another instance of the same process. */
+export function isSameProcess(one: Owner, other: Owner): boolean {
+  return one.host === other.host && one.pid === other.pid && one.processStartedAt === other.processStartedAt;
+}
+
 /** A task without what can be read again from its session. */
 export type TaskStub = Task;
 

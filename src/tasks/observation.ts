@@ -289,7 +289,7 @@ function toldElsewhere(task: EndedTask, stored: Task): Task {
  * Stored state holds no text: the child's transcript does. What the host had told stands in the parent's. It is ours to
  * tell once both have been read.
  */
-function readAgain(task: EndedTask, now: number): Transition {
+export function readAgain(task: EndedTask, now: number): Transition {
   if (task.delivery.state !== "pending") return only(task);
   const delivery: Delivery = { state: "pending", teller: "host", until: now + HOST_TELLS_WITHIN_MS };
   return { task: { ...task, delivery }, effects: [lookAt(task, "transcript")] };

@@ -25,8 +25,10 @@ const UNFINISHED = new Set(["tool-calls", "unknown"]);
 export function readOutcome(transcript: readonly TranscriptMessage[], promptID?: string): Reading {
   const usage = totalUsage(transcript);
   const start = promptID === undefined ? 0 : transcript.findIndex((message) => message.id === promptID);
-  // The prompt is gone (a revert, a compaction that dropped it): nothing can be said about this run.
-  if (start < 0) return { kind: "unfinished", text: "", usage, begun: false };
+  // The prompt is gone (a revert, a compaction that dropped it), or was never stored with what it says: nothing can be
+  // said about this run.
+  if (start < 0 || (promptID !== undefined && transcript[start]?.torn === true))
+    return { kind: "unfinished", text: "", usage, begun: false };
   const run = transcript.slice(start).filter((message) => !message.summary);
   const answers = run.filter((message) => message.role === "assistant");
   const text = keep(answers.findLast((message) => message.text !== "")?.text ?? "");

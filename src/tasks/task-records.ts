@@ -120,7 +120,7 @@ export class TaskRecords {
 
 export type DeliveredTask = EndedTask & { readonly delivery: Extract<Delivery, { state: "delivered" }> };
 
-function isDelivered(task: Task): task is DeliveredTask {
+export function isDelivered(task: Task): task is DeliveredTask {
   return isEnded(task) && task.delivery.state === "delivered";
 }
 

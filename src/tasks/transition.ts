@@ -11,10 +11,11 @@ import {
 } from "./launched-task.ts";
 import { alive, base, deliver, end, isNative, nextRun, reconcile, settle } from "./lifecycle.ts";
 import { endedByCall, isReturned, onTool, told, worksOn } from "./native-task.ts";
-import { due, looked, ownWorkOver, reread, restarted, statusRead } from "./observation.ts";
+import { due, looked, ownWorkOver, readAgain, reread, restarted, statusRead } from "./observation.ts";
 import { keep } from "./outcome.ts";
 import {
   type Delivery,
+  type EndedTask,
   HOST_TELLS_WITHIN_MS,
   isEnded,
   isLive,
@@ -90,7 +91,7 @@ export function transition(task: Task, event: TaskEvent, context: TransitionCont
         }),
       );
     case "not-stored":
-      return only(notStored(task, event.messageID));
+      return notStored(task, event.messageID, now);
     case "reader-ended":
       return only(deliver(task, task.run.number, ["delivered"], { state: "pending", teller: "goalkeeper" }));
     case "reconciled":
@@ -143,10 +144,11 @@ function toldLost(task: Task, event: Extract<TaskEvent, { type: "told-lost" }>, 
     : task;
 }
 
-/** The host had accepted a message and was killed before it had stored it. */
-function notStored(task: Task, messageID: string): Task {
-  if (!isEnded(task) || task.delivery.state !== "delivered" || task.delivery.messageID !== messageID) return task;
-  return { ...task, delivery: { state: "pending", teller: "goalkeeper" } };
+/** The host had accepted a message and was killed before it had stored it. After a restart its text is read again first. */
+function notStored(task: Task, messageID: string, now: number): Transition {
+  if (!isEnded(task) || task.delivery.state !== "delivered" || task.delivery.messageID !== messageID) return only(task);
+  const untold: EndedTask = { ...task, delivery: { state: "pending", teller: "goalkeeper" } };
+  return task.outcome.text === undefined ? readAgain(untold, now) : only(untold);
 }
 
 /** OpenCode's own tool does not return and leave a turn behind that fails. */

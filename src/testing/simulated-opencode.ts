@@ -1,6 +1,6 @@
 import type { HostEvent, TurnError } from "../host/port.ts";
 import { ABORTED, AFTER, TASK_TOOL } from "./simulated-engine.ts";
-import { type SimulatedSession, toInfo } from "./simulated-sessions.ts";
+import { type SimulatedSession, tear, toInfo } from "./simulated-sessions.ts";
 import type { ForeignCall } from "./simulated-task-tool.ts";
 import { SimulatedTurns } from "./simulated-turns.ts";
 
@@ -284,10 +284,15 @@ export class SimulatedOpencode extends SimulatedTurns {
     };
   }
 
-  /** `kill -9`: nothing is said, and what was not written is lost. Answers that are under way never come. */
-  kill(): void {
+  /**
+   * `kill -9`: nothing is said, and what was not written is lost. Answers that are under way never come.
+   *
+   * @param tears whether a message that was stored just now loses its parts
+   */
+  kill(tears = false): void {
     this.generation++;
     this.muted = true;
+    if (tears) for (const session of this.sessions.all.values()) tear(session, this.options.clock.now());
     for (const session of this.sessions.all.values()) this.forgetProcess(session);
   }
 

@@ -201,6 +201,16 @@ export class SimulatedSessions {
   }
 }
 
+/** OpenCode stores the parts of a message so long after it at the first prompt of a process. */
+const PARTS_WITHIN_MS = 1_600;
+
+/** The process dies between the last message and its parts, unless a turn has begun to read it. */
+export function tear(session: SimulatedSession, now: number): void {
+  const last = session.messages.findLast(({ role, compaction }) => role === "user" && !compaction);
+  const isYoung = last !== undefined && now < last.createdAt + PARTS_WITHIN_MS;
+  if (isYoung && session.messages.every(({ parentID }) => parentID !== last.id)) last.parts.clear();
+}
+
 /** The user message that the run loop would answer next; undefined when it would leave at once. */
 export function unansweredMessage(session: SimulatedSession): SimulatedMessage | undefined {
   const newest = (role: SimulatedMessage["role"]) =>
@@ -231,6 +241,7 @@ export function toTranscript(session: SimulatedSession): readonly TranscriptMess
       createdAt,
       summary,
       compaction,
+      ...(role === "user" && !compaction && parts.length === 0 ? { torn: true as const } : {}),
       text: parts
         .filter((part) => !part.synthetic && !part.ignored)
         .map((part) => part.text)

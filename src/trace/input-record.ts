@@ -49,6 +49,10 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, runner: str
       const { type, told, run, messageID, answered } = input;
       return { type, taskID: told.taskID, run, ended: told.ended, messageID, answered, text: text(told.text) };
     }
+    case "read-back": {
+      const { type, told, lostID } = input;
+      return { type, told: told.map(({ taskID, run, messageID, as }) => ({ taskID, run, messageID, as })), lostID };
+    }
     case "statuses": {
       const { answer } = input;
       return {
@@ -140,6 +144,10 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
     }
     case "verify":
       return { type: effect.type, sessionID: effect.sessionID, messageID: effect.message.id };
+    case "read-back": {
+      const { type, taskIDs, known } = effect;
+      return { type, taskIDs: [...taskIDs], messageID: known.reservedID };
+    }
     case "toast":
       return { type: effect.type, variant: effect.variant, message: text(effect.message) };
   }

@@ -84,6 +84,18 @@ export const input = z.discriminatedUnion("type", [
     answered: z.boolean(),
     text,
   }),
+  z.object({
+    type: z.literal("read-back"),
+    told: z.array(
+      z.object({
+        taskID: z.string(),
+        run: z.number(),
+        messageID: z.string(),
+        as: z.enum(["answered", "unanswered", "not-told"]),
+      }),
+    ),
+    lostID: z.optional(z.string()),
+  }),
   z.object({ type: z.literal("statuses"), answer: known, working: z.array(z.string()) }),
   z.object({
     type: z.literal("saved"),
@@ -96,7 +108,7 @@ export const input = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("verified"),
     ...session,
-    found: z.enum(["answered", "unanswered", "overtaken", "absent"]),
+    found: z.enum(["answered", "unanswered", "overtaken", "torn", "absent"]),
     text: z.optional(text),
   }),
   z.object({ type: z.literal("handed-over"), messageID: z.string() }),
@@ -179,6 +191,11 @@ export const effect = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("release") }),
   z.object({ type: z.literal("verify"), ...session, messageID: z.string() }),
+  z.object({
+    type: z.literal("read-back"),
+    taskIDs: z.array(z.string()),
+    messageID: z.optional(z.string()),
+  }),
   z.object({
     type: z.literal("toast"),
     variant: z.enum(["info", "success", "warning", "error"]),

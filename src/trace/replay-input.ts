@@ -41,6 +41,8 @@ export function toInput(traced: TracedInput, rootID: string): Input | undefined 
       const { type, taskID, ended, text, messageID, run, answered } = traced;
       return { type, told: { taskID, ended, text: filler(text) }, messageID, run, answered };
     }
+    case "read-back":
+      return { type: traced.type, rootID, told: traced.told, lostID: traced.lostID };
     case "statuses": {
       const working = new Map(traced.working.map((id) => [id, "busy"] as const));
       return { type: traced.type, answer: toAnswer(traced.answer, working) };

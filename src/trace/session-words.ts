@@ -78,6 +78,8 @@ export function inputSaying(input: TracedInput): Saying | undefined {
       return lookSaying(input);
     case "told-before":
       return { what: "OpenCode had reported the end of a task before it stopped" };
+    case "read-back":
+      return readBackSaying(input);
     case "saved":
       return input.result === "failed" ? { what: "the books could not be stored", tone: "bad" } : undefined;
     case "sent":
@@ -109,6 +111,12 @@ export function inputSaying(input: TracedInput): Saying | undefined {
     case "verified":
       return undefined;
   }
+}
+
+function readBackSaying({ told, lostID }: Extract<TracedInput, { type: "read-back" }>): Saying | undefined {
+  if (lostID !== undefined) return { what: "your last message was lost when OpenCode stopped", tone: "warn" };
+  const untold = told.filter(({ as }) => as === "not-told").length;
+  return untold === 0 ? undefined : { what: `${count(untold, "outcome")} had not been told when OpenCode stopped` };
 }
 
 type Look = Extract<TracedInput, { type: "looked" }>;

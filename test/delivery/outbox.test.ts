@@ -251,6 +251,17 @@ describe("what the transcript says of a message", () => {
     expect(effects).toMatchObject([{ type: "not-stored", message: { id: "msg_5" } }]);
   });
 
+  test("torn after a send in vain: it goes out again with its own text, not with the empty one", () => {
+    const after = verified({ kind: "torn" }, 2);
+    expect(after).toEqual({ outbox: sending(3), effects: [{ type: "send", message: MESSAGE }] });
+  });
+
+  test("torn after a restart: nobody was told", () => {
+    const { outbox, effects } = verified({ kind: "torn" }, 0);
+    expect(outbox).toEqual(EMPTY);
+    expect(effects).toMatchObject([{ type: "not-stored", message: { id: "msg_5" } }]);
+  });
+
   test("one that is stored, and is not wanted any more, is read with whatever comes next, and counts", () => {
     const after = verified({ kind: "unanswered", text: "as stored" }, 1, false);
     expect(after.outbox).toBe(EMPTY);
@@ -259,6 +270,7 @@ describe("what the transcript says of a message", () => {
 
   test.each([
     { kind: "absent" },
+    { kind: "torn" },
     { kind: "unanswered", text: "as stored" },
     { kind: "overtaken" },
     { kind: "answered" },
@@ -298,6 +310,7 @@ describe("whatever happens", () => {
     { kind: "answered" },
     { kind: "overtaken" },
     { kind: "absent" },
+    { kind: "torn" },
     { kind: "unanswered", text: "t" },
   );
   const someEvent: fc.Arbitrary<OutboxEvent> = fc.oneof(

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { frame } from "../../src/delivery/frame.ts";
 import type { HostPort, Prompt, TranscriptMessage } from "../../src/host/port.ts";
-import { find, performer } from "../../src/keeper/effects.ts";
+import { performer } from "../../src/keeper/effects.ts";
 import type { Effect, Input, Saved } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import type { Task } from "../../src/tasks/task.ts";
@@ -16,6 +16,7 @@ import {
   aSession,
   aUserMessage,
   CHILD,
+  delivered,
   GONE,
   known,
   ROOT,
@@ -95,12 +96,23 @@ interface Surroundings {
   /** Whether a message is still wanted when the owner is known. */
   wanted?: boolean;
   release?: (rootID: string) => void;
+  loadedAt?: number;
 }
 
 /** Carries out one effect, and lets everything that follows run to its end. */
 async function perform(
   effect: Effect,
-  { host = {}, save, reread, task = anIdleTask(), disposed = false, claim, wanted = true, release }: Surroundings = {},
+  {
+    host = {},
+    save,
+    reread,
+    task = anIdleTask(),
+    disposed = false,
+    claim,
+    wanted = true,
+    release,
+    loadedAt = T0,
+  }: Surroundings = {},
 ): Promise<void> {
   const perform = performer({
     host: { ...aHost(calls), ...host },
@@ -115,6 +127,8 @@ async function perform(
       },
     },
     maySend: () => wanted,
+    owner: { ...STORED.owner, instance: "me" },
+    loadedAt,
     ...(release === undefined ? {} : { release }),
     reread: (rootID) => {
       calls.push(["reread", rootID]);
@@ -548,54 +562,49 @@ test("what fails all the same is logged, and never thrown", async () => {
   expect(calls.filter((call) => Array.isArray(call) && call[0] === "log")).toHaveLength(3);
 });
 
-describe("what became of a message", () => {
-  const OURS = aUserMessage("msg_5", { text: "", rawText: frame("continuation", "msg_5", "Go on.") });
-  const BEFORE = [aUserMessage("msg_1"), anAnswer("msg_2", "msg_1")];
+describe("what the books call told", () => {
+  const told = anEndedTask({ origin: "launched", delivery: delivered({ messageID: "msg_5" }) });
+  const before = { ...STORED.owner, pid: 2 };
+  const ask = { type: "read-back", rootID: ROOT, taskIDs: [told.id], before } as const;
+  const known0 = { reservedID: undefined, goal: undefined };
+  const torn = aUserMessage("msg_5", { text: "", rawText: "", parts: [], torn: true });
+  const transcript = (...messages: readonly TranscriptMessage[]) => ({
+    transcript: () => Promise.resolve(known(messages)),
+  });
 
-  const cases: [string, readonly TranscriptMessage[], ReturnType<typeof find>][] = [
-    ["absent: it was never stored", BEFORE, { kind: "absent" }],
-    ["absent: nothing was", [], { kind: "absent" }],
-    ["unanswered: stored and newest", [...BEFORE, OURS], { kind: "unanswered", text: OURS.rawText }],
-    ["answered", [...BEFORE, OURS, anAnswer("msg_6", "msg_5")], { kind: "answered" }],
-    [
-      "answered, by an answer that failed",
-      [OURS, anAnswer("msg_6", "msg_5", { error: { name: "E", message: "" } })],
-      { kind: "answered" },
-    ],
-    [
-      "answered, and something was said since",
-      [OURS, anAnswer("msg_6", "msg_5"), aUserMessage("msg_7")],
-      { kind: "answered" },
-    ],
-    ["overtaken by a later message", [OURS, aUserMessage("msg_7")], { kind: "overtaken" }],
-    [
-      "overtaken, and that one is answered",
-      [OURS, aUserMessage("msg_7"), anAnswer("msg_8", "msg_7")],
-      { kind: "overtaken" },
-    ],
-    [
-      "not overtaken by the request of a compaction",
-      [OURS, aUserMessage("msg_7", { compaction: true })],
-      { kind: "unanswered", text: OURS.rawText },
-    ],
-    [
-      "not answered by a summary",
-      [OURS, anAnswer("msg_6", "msg_5", { summary: true })],
-      { kind: "unanswered", text: OURS.rawText },
-    ],
-    [
-      "not answered by the answer to another one",
-      [OURS, anAnswer("msg_6", "msg_1")],
-      { kind: "unanswered", text: OURS.rawText },
-    ],
-    [
-      "replayed by a compaction and answered",
-      [OURS, { ...OURS, id: "msg_8" }, anAnswer("msg_9", "msg_8")],
-      { kind: "answered" },
-    ],
-  ];
+  test("is looked for in the transcript, together with the user's last message", async () => {
+    await perform({ ...ask, known: known0 }, { host: transcript(torn), task: told, loadedAt: T0 + 1 });
+    expect(inputs).toEqual([
+      {
+        type: "read-back",
+        rootID: ROOT,
+        told: [{ taskID: told.id, run: 1, messageID: "msg_5", as: "not-told" }],
+        lostID: "msg_5",
+      },
+    ]);
+  });
 
-  test.each(cases)("%s", (_name, transcript, found) => {
-    expect(find(transcript, "msg_5")).toEqual(found);
+  test("may be on its way into the transcript where OpenCode has gone on", async () => {
+    const around = { host: transcript(torn), task: told, loadedAt: T0 + 1 };
+    await perform({ ...ask, known: known0, before: STORED.owner }, around);
+    expect(inputs).toEqual([{ type: "read-back", rootID: ROOT, told: [], lostID: undefined }]);
+    await perform({ ...ask, known: known0, before: STORED.owner, taskIDs: [] }, around);
+    expect(inputs).toHaveLength(1);
+  });
+
+  test("is believed where the transcript cannot be read", async () => {
+    await perform({ ...ask, known: known0 }, { host: { transcript: () => Promise.resolve(UNKNOWN) }, task: told });
+    expect(inputs).toEqual([]);
+  });
+
+  test("is answered as soon as the message that carries it is found with an answer that has ended", async () => {
+    const message = aMessage({ outcomes: [{ taskID: told.id, run: 1 }] });
+    const ours = aUserMessage("msg_5", { rawText: frame("continuation", "msg_5", "Go on.") });
+    const verify = { type: "verify", rootID: ROOT, sessionID: ROOT, message } as const;
+    await perform(verify, { host: transcript(ours, anUnfinishedAnswer("msg_6", "msg_5")), task: told });
+    expect(inputs.map(({ type }) => type)).toEqual(["verified"]);
+    inputs = [];
+    await perform(verify, { host: transcript(ours, anAnswer("msg_6", "msg_5")), task: told });
+    expect(inputs).toMatchObject([{ type: "verified" }, { type: "read-back", told: [{ as: "answered" }] }]);
   });
 });

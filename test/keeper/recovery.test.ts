@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import type { Effect } from "../../src/keeper/messages.ts";
 import { Recovery } from "../../src/keeper/recovery.ts";
 import type { RootKeeper } from "../../src/keeper/root-keeper.ts";
 import { type StoredRoot, stub } from "../../src/keeper/stored-root.ts";
@@ -23,6 +24,7 @@ const LAUNCHED = { origin: "launched", launch: { voice: VOICE, unstable: false }
 const RUN = { number: 1, startedAt: T0, promptID: "msg_1", attempt: 1 };
 
 let effects: TaskEffect[];
+let performed: Effect[];
 let opened: { rootID: string; awake: boolean }[];
 let manager: BackgroundTaskManager;
 let recovery: Recovery;
@@ -40,7 +42,8 @@ beforeEach(() => {
   });
   const open = (rootID: string) =>
     ({ restore: (_stored: StoredRoot, awake: boolean) => opened.push({ rootID, awake }) }) as unknown as RootKeeper;
-  recovery = new Recovery({ manager, runner: "me", open });
+  performed = [];
+  recovery = new Recovery({ manager, runner: "me", open, perform: (effect) => performed.push(effect) });
 });
 
 function stored(...tasks: readonly Task[]): StoredRoot {
@@ -158,5 +161,62 @@ describe("what the host had told before it was killed", () => {
     restore([aTask({ origin: "background", runner: "before", run: { number: 2, startedAt: T0 } })]);
     recovery.toldBefore({ type: "told-before", told, messageID: "msg_8", run: 1, answered: true });
     expect(manager.get(CHILD)).toMatchObject({ status: "missing" });
+  });
+});
+
+describe("what the books call told after a restart", () => {
+  const told = anEndedTask({ ...LAUNCHED, run: RUN, delivery: delivered({ messageID: "msg_5" }) });
+  const say = (as: "answered" | "not-told") =>
+    recovery.readBack({
+      type: "read-back",
+      rootID: ROOT,
+      told: [{ taskID: CHILD, run: 1, messageID: "msg_5", as }],
+      lostID: undefined,
+    });
+
+  test("is read in the transcript first", () => {
+    restore([told]);
+    expect(performed).toMatchObject([{ type: "read-back", rootID: ROOT, taskIDs: [CHILD], before: { pid: 2 } }]);
+  });
+
+  test("holds nothing any more if it was answered", () => {
+    restore([told]);
+    say("answered");
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+
+  test("is told if it was not, once its text was read again", () => {
+    restore([told]);
+    say("not-told");
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "pending", teller: "host" } });
+    expect(effects).toMatchObject([{ type: "look", taskID: CHILD, scope: "transcript" }]);
+  });
+
+  test("is not asked about where another process runs the task", () => {
+    restore([told], [CHILD]);
+    expect(performed).toMatchObject([{ taskIDs: [] }]);
+  });
+
+  test("has been read if it was the result of a tool of OpenCode's: its turn is over", () => {
+    restore([anEndedTask({ origin: "foreground", delivery: delivered({ byTurn: true }) })]);
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+});
+
+describe("a message of the user's of which only the row is left", () => {
+  const lost = { type: "read-back", rootID: ROOT, told: [], lostID: "msg_5" } as const;
+
+  test("is said to be lost", () => {
+    restore([]);
+    recovery.readBack(lost);
+    expect(performed.slice(1)).toMatchObject([
+      { type: "toast", message: "Your last message was lost when OpenCode stopped. Write it again." },
+    ]);
+  });
+
+  test("is not, where it may have been OpenCode's report of a background task", () => {
+    restore([aTask({ origin: "background", runner: "before" })]);
+    recovery.readBack(lost);
+    expect(performed.slice(1)).toEqual([]);
   });
 });

@@ -10,12 +10,13 @@ const OUTCOME = { taskID: "ses_1", run: 1 };
 class Session {
   wanted: Message | undefined;
   lastMessageID = "msg_1";
+  now = T0;
   storedID: string | undefined;
   readonly effects: OutboxEffect[] = [];
   private made = 200;
   private readonly ids = { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` };
   readonly sender = new SessionSender({
-    now: () => T0,
+    now: () => this.now,
     ids: this.ids,
     wanted: () => this.wanted,
     lastMessageID: () => this.lastMessageID,
@@ -117,6 +118,54 @@ describe("ids that are stored ahead", () => {
     session.wants("wrapup").work();
     expect(session.sender.reservation(true)).toMatchObject({ kind: "wrapup" });
     expect(session.sender.reservation(true)).not.toHaveProperty("text");
+  });
+});
+
+describe("the ids of a message that the host has without its text", () => {
+  beforeEach(() => {
+    session.lastMessageID = "";
+    session.sender.event({ type: "restored", message: aMessage({ text: "", outcomes: [OUTCOME] }) });
+    session.sender.event({ type: "verified", found: { kind: "torn" }, maySend: true });
+  });
+
+  test("are taken by the next one, whatever it carries, once that is stored", () => {
+    session.wants("continuation", [OUTCOME]).work();
+    expect([session.sent, session.sender.isWaitingForStore]).toEqual([[], true]);
+    expect(session.stores()).toBe("msg_5");
+    session.work();
+    expect(session.sent).toMatchObject([{ id: "msg_5", partID: "prt_5", outcomes: [OUTCOME] }]);
+    expect(readFrame(session.sent[0]?.text ?? "")).toEqual({ kind: "continuation", id: "msg_5" });
+  });
+
+  test("wait for it among those that are stored ahead", () => {
+    expect(session.stores()).toBe("msg_5");
+    session.wants("continuation").work();
+    expect(session.sent).toMatchObject([{ id: "msg_5" }]);
+  });
+
+  test("are taken once, although nothing shows that the host has it", () => {
+    session.wants("task-outcome", [OUTCOME]).work().stores();
+    session.work().sender.event({ type: "answer-began", userMessageID: "msg_5" });
+    session.wants("task-outcome", [OUTCOME]).work();
+    expect(session.stores()).not.toBe("msg_5");
+  });
+
+  test("are its own where it is sent again", () => {
+    session.wants("task-outcome", [OUTCOME]).work().stores();
+    session.work().sender.event({ type: "refused", messageID: "msg_5", reason: "r" });
+    session.now += 60_000;
+    session.sender.event({ type: "clock", rootIdle: true });
+    session.sender.event({ type: "verified", found: { kind: "torn" }, maySend: true });
+    expect(session.sent.map(({ id }) => id)).toEqual(["msg_5", "msg_5"]);
+    session.sender.event({ type: "answer-began", userMessageID: "msg_5" });
+    session.wants("task-outcome", [OUTCOME]).work();
+    expect(session.stores()).not.toBe("msg_5");
+  });
+
+  test("are not taken once another message stands behind it", () => {
+    session.lastMessageID = "msg_6";
+    session.wants("continuation", [OUTCOME]).work();
+    expect(session.stores()).not.toBe("msg_5");
   });
 });
 

@@ -38,7 +38,8 @@ export type Action =
   /** How long some other plugin's hook holds back each prompt. */
   | { readonly do: "hook"; readonly ms: number }
   | { readonly do: "set" | "pause" | "go-on" | "clear" | "complete" }
-  | { readonly do: "kill" | "reload"; readonly awake: boolean }
+  | { readonly do: "kill"; readonly awake: boolean; readonly tears?: boolean }
+  | { readonly do: "reload"; readonly awake: boolean }
   | { readonly do: "disturb"; readonly type: HostEvent["type"]; readonly how: Disturbance }
   | { readonly do: "fault"; readonly call: HostCall; readonly fault: Fault }
   | { readonly do: "fate"; readonly fate: PromptFate }
@@ -137,7 +138,8 @@ const launching: fc.WeightedArbitrary<Action>[] = [
 ];
 
 const trouble: fc.WeightedArbitrary<Action>[] = [
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("kill" as const, "reload" as const), awake: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("kill" as const), awake: fc.boolean(), tears: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), awake: fc.boolean() }) },
   {
     weight: 2,
     arbitrary: fc
@@ -416,8 +418,8 @@ export async function act(world: World, action: Action): Promise<void> {
     case "run-compacts":
       return actInRun(world, root, action);
     case "kill":
-      if (world.config.run !== undefined) return world.interruptRun();
-      return world.killAndRestart(action.awake);
+      if (world.config.run !== undefined) return world.interruptRun(action.tears);
+      return world.killAndRestart(action.awake, action.tears);
     case "reload":
       if (world.config.run !== undefined) break;
       return world.reload(action.awake, lateNews(world));

@@ -669,6 +669,36 @@ describe("restart", () => {
     ).toBe(1);
   });
 
+  test("a reserved message without its text goes out under its id, with what it was to say (M10)", async () => {
+    const { world, root } = await reserved(async (world) => {
+      await untilPrompted(world);
+      await world.clock.advance(5);
+      await world.killAndRestart(true, true);
+    });
+    await world.clock.advance(50);
+    const [first, again] = world.host.prompts;
+    expect(again?.messageID).toBe(first?.messageID ?? "");
+    expect(again?.text).toBe(first?.text ?? "");
+    const [message, ...more] = world.host.messages(root).filter(({ id }) => id === first?.messageID);
+    expect(more).toEqual([]);
+    expect([...(message?.parts.values() ?? [])].map(({ text }) => text)).toEqual([first?.text ?? ""]);
+  });
+
+  test("an outcome that a message without its text was to tell is told, once (M10)", async () => {
+    const { world, root } = await working();
+    const task = await background(world, root);
+    world.host.hostTellsAfterMs = "never";
+    world.host.finishTurn(root);
+    world.host.finishTurn(task, "the result");
+    await world.clock.advance(1_900);
+    await untilPrompted(world);
+    await world.clock.advance(5);
+    await world.killAndRestart(true, true);
+    await world.clock.advance(60_000);
+    const texts = world.host.messages(root).flatMap(({ parts }) => [...parts.values()].map(({ text }) => text));
+    expect(texts.filter((text) => text.includes("the result"))).toHaveLength(1);
+  });
+
   test("a reserved message that was answered is never sent again", async () => {
     const { world, root } = await reserved(async (world) => {
       world.rootTurnMs = undefined;
@@ -693,7 +723,7 @@ describe("restart", () => {
       world.host.start();
       world.host.userSays(world.host.rootIDs()[0] ?? "", "typed before the plugin was there");
       await world.clock.advance(10);
-      await world.killAndRestart(true, 0);
+      await world.killAndRestart(true, false, 0);
     });
     const first = world.host.prompts[0]?.messageID;
     await world.clock.advance(500);

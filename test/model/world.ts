@@ -1,3 +1,4 @@
+import { frame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import { HostIds } from "../../src/host/message-id.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
@@ -86,6 +87,7 @@ export class World {
   keeper: Keeper;
   /** Launches, reads and cancels; of the same life as {@link keeper}. */
   tasks: TaskManager;
+  private processes = 1;
   private readonly disturbances = new Map<HostEvent["type"], Disturbance[]>();
 
   constructor(options: WorldOptions = {}) {
@@ -139,9 +141,11 @@ export class World {
 
   // What happens to the process
 
-  async killAndRestart(awake: boolean, downMs = 1_000): Promise<void> {
+  /** `tears`: between the last messages and their parts. */
+  async killAndRestart(awake: boolean, tears = false, downMs = 1_000): Promise<void> {
     this.dying();
-    this.host.kill();
+    this.host.kill(tears);
+    this.processes++;
     this.tools.forget();
     this.tasks.dispose();
     await this.clock.advance(downMs);
@@ -149,10 +153,10 @@ export class World {
   }
 
   /** Ctrl-C in `opencode run`. */
-  interruptRun(): void {
+  interruptRun(tears = false): void {
     if (this.process === "over") return;
     this.dying();
-    this.host.kill();
+    this.host.kill(tears);
     this.tools.forget();
     this.tasks.dispose();
     this.process = "over";
@@ -185,6 +189,7 @@ export class World {
     if (this.process !== "over") return;
     await this.clock.advance(1_000);
     this.process = "runs";
+    this.processes++;
     this.runJudge.begins();
     await this.begin(false);
   }
@@ -323,7 +328,7 @@ export class World {
     const notice = this.keeper.pendingNotice(rootID);
     if (notice === undefined) return [];
     this.keeper.dispatch({ type: "handed-over", rootID, messageID });
-    return [notice];
+    return [frame("task-outcome", messageID, notice)];
   }
 
   /** Of `opencode run`: what the hooks show of a turn. */
@@ -334,7 +339,7 @@ export class World {
   }
 
   private newKeeper(): Keeper {
-    const instance = `instance-${this.lives.length + 1}`;
+    const instance = `${this.processes}-${this.lives.length + 1}`;
     const life: Life = { instance, inputs: [], observations: [] };
     this.lives.push(life);
     const { clock, config } = this;
@@ -378,6 +383,8 @@ export class World {
       storedPrompt: (taskID, promptID) => this.storedPrompt(taskID, promptID),
       maySend: (rootID, messageID) => keeper.maySend(rootID, messageID),
       isDisposed: () => keeper.isDisposed,
+      owner: ownerOf(instance),
+      loadedAt: clock.now(),
       dispatch: (input) => keeper.dispatch(input),
     });
     return keeper;
@@ -454,8 +461,9 @@ export class World {
   }
 }
 
+/** Of a life in a process: both are counted. */
 export function ownerOf(instance: string): Owner {
-  return { host: "here", pid: 1, processStartedAt: 1, instance };
+  return { host: "here", pid: Number.parseInt(instance, 10), processStartedAt: 1, instance };
 }
 
 /** Ids that a replay makes again: their random part is none. */

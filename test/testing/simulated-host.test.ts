@@ -559,6 +559,22 @@ describe("a restart", () => {
     expect(events).toHaveLength(before);
   });
 
+  test("may come between a message and its parts, and then the message says nothing", async () => {
+    const { clock, host, root } = await inTurn();
+    host.finishTurn(root);
+    await clock.advance(2_000);
+    const message = host.userSays(root, "another thing");
+    host.kill(true);
+    host.start();
+    const read = host.transcript(root);
+    await clock.advance(10);
+    const answer = await read;
+    const messages = answer.kind === "known" ? answer.value : [];
+    expect(messages.at(-1)).toMatchObject({ id: message, rawText: "", torn: true });
+    // What was answered was whole.
+    expect(messages.filter(({ torn }) => torn)).toHaveLength(1);
+  });
+
   test("a disposal aborts every turn, and the plugin hears nothing after its hook", async () => {
     const clock = new SimulatedClock();
     const heard: string[] = [];

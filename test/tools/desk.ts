@@ -71,6 +71,8 @@ export class Desk {
       },
       dispatch: (input) => keeper.dispatch(input),
       maySend: (rootID, messageID) => keeper.maySend(rootID, messageID),
+      owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
+      loadedAt: 0,
       isDisposed: () => false,
     });
     const launcher = new Launcher({
