@@ -19,7 +19,10 @@ export interface Message {
 
 /** The only sender of a session: one message in flight, or none. */
 export type Outbox =
-  | { readonly state: "empty" }
+  /** `withdrawn`: how often in a row before a message has gone out, and when last; epoch ms. */
+  | { readonly state: "empty"; readonly withdrawn?: Withdrawn }
+  /** Withdrawn again and again: nothing is begun before `until`, or it would be reserved and written for ever. */
+  | { readonly state: "withdrawn"; readonly withdrawn: Withdrawn; readonly until: number }
   /** Found reserved after a restart, or sent in vain: the transcript must say what became of it before it is sent again. */
   | {
       readonly state: "unverified";
@@ -29,11 +32,16 @@ export type Outbox =
       readonly until: number;
     }
   /** Waits to be stored. Nothing was sent, it can still be withdrawn. */
-  | { readonly state: "reserved"; readonly message: Message }
+  | { readonly state: "reserved"; readonly message: Message; readonly withdrawn?: Withdrawn | undefined }
   | { readonly state: "sending"; readonly message: Message; readonly attempt: number; readonly until: number }
   /** Accepted by the host; its turn must start. */
   | { readonly state: "sent"; readonly message: Message; readonly attempt: number; readonly until: number }
   | { readonly state: "backing-off"; readonly message: Message; readonly attempt: number; readonly until: number };
+
+export interface Withdrawn {
+  readonly times: number;
+  readonly at: number;
+}
 
 /**
  * What the transcript says about a message. OpenCode answers a message that is sent again once more when it is not
@@ -59,8 +67,8 @@ export type OutboxEvent =
   | { readonly type: "reader-gone" }
   /** Another process keeps the books now, and finds the reservation in the store. */
   | { readonly type: "abandon" }
-  /** An assistant message answers this user-role message. */
-  | { readonly type: "answer-began"; readonly userMessageID: string }
+  /** An assistant message answers this user-role message. `isLater`: it stands behind ours. */
+  | { readonly type: "answer-began"; readonly userMessageID: string; readonly isLater: boolean }
   | { readonly type: "restored"; readonly message: Message }
   | { readonly type: "verified"; readonly found: Found; readonly maySend: boolean }
   | { readonly type: "clock"; readonly rootIdle: boolean };
@@ -82,15 +90,24 @@ export const EMPTY: Outbox = { state: "empty" };
 export const VERIFIES_WITHIN_MS = 5_000;
 /** So many looks without an answer, and the message is given up. */
 export const MOST_LOOKS = 6;
+
+/** A message may be overtaken by news, and the next one, too, without a pause. */
+const FREE_WITHDRAWALS = 2;
+const LONGEST_PAUSE_MS = 60_000;
+/** Withdrawals so far apart have nothing to do with each other. */
+const IN_A_ROW_MS = 60_000;
+
 /** Pure, like every transition here. An event that means nothing in the present state changes nothing. */
 export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number): Step {
   switch (event.type) {
     case "put":
-      return outbox.state === "empty" ? to({ state: "reserved", message: event.message }) : to(outbox);
+      return outbox.state === "empty"
+        ? to({ state: "reserved", message: event.message, withdrawn: outbox.withdrawn })
+        : to(outbox);
     case "stored":
       return outbox.state === "reserved" ? send(outbox.message, 1, now) : to(outbox);
     case "withdraw":
-      return outbox.state === "reserved" ? to(EMPTY) : to(outbox);
+      return outbox.state === "reserved" ? withdraw(outbox.withdrawn, now) : to(outbox);
     case "accepted": {
       if (outbox.state !== "sending" || outbox.message.id !== event.messageID) return to(outbox);
       const { message, attempt } = outbox;
@@ -101,22 +118,21 @@ export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number
         ? again(outbox, event.reason, now)
         : to(outbox);
     case "reader-gone":
-      return outbox.state === "empty" ? to(outbox) : giveUp(outbox.message, "the session does not exist any more");
+      return hasMessage(outbox) ? giveUp(outbox.message, "the session does not exist any more") : to(outbox);
     case "abandon":
-      return to(outbox.state === "empty" ? outbox : EMPTY);
+      return to(hasMessage(outbox) ? EMPTY : outbox);
     case "answer-began": {
       // Also while the send call is still out: the host may start the turn before it answers us.
       // An answer to a later message has read ours only if the host is known to have it.
-      const { userMessageID } = event;
       if (!isOut(outbox)) return to(outbox);
-      const isRead = outbox.state === "sent" ? userMessageID >= outbox.message.id : userMessageID === outbox.message.id;
+      const isRead = event.userMessageID === outbox.message.id || (outbox.state === "sent" && event.isLater);
       if (!isRead) return to(outbox);
       const { message } = outbox;
       const unseen: OutboxEffect[] = outbox.state === "sent" ? [] : [{ type: "delivered", message }];
       return to(EMPTY, ...unseen, { type: "started", message });
     }
     case "restored":
-      return outbox.state === "empty" ? verify(event.message, 0, now) : to(outbox);
+      return hasMessage(outbox) ? to(outbox) : verify(event.message, 0, now);
     case "verified":
       return outbox.state === "unverified" ? verified(outbox, event, now) : to(outbox);
     case "clock":
@@ -126,9 +142,22 @@ export function transitionOutbox(outbox: Outbox, event: OutboxEvent, now: number
 
 type Step = { outbox: Outbox; effects: readonly OutboxEffect[] };
 
+export function hasMessage(outbox: Outbox): outbox is Extract<Outbox, { message: Message }> {
+  return outbox.state !== "empty" && outbox.state !== "withdrawn";
+}
+
 /** Whether the host may have it. */
 function isOut(outbox: Outbox): outbox is Extract<Outbox, { attempt: number }> {
-  return outbox.state !== "empty" && outbox.state !== "reserved";
+  return hasMessage(outbox) && outbox.state !== "reserved";
+}
+
+/** Nothing was sent, and what is to be said is put together anew: at once, unless that goes on and on. */
+function withdraw(before: Withdrawn | undefined, now: number): Step {
+  const isRow = before !== undefined && now < before.at + IN_A_ROW_MS;
+  const withdrawn = { times: (isRow ? before.times : 0) + 1, at: now };
+  const excess = withdrawn.times - FREE_WITHDRAWALS;
+  if (excess <= 0) return to({ state: "empty", withdrawn });
+  return to({ state: "withdrawn", withdrawn, until: now + Math.min(500 * 2 ** excess, LONGEST_PAUSE_MS) });
 }
 
 function verify(message: Message, attempt: number, now: number, looks = 1): Step {
@@ -172,6 +201,8 @@ function clock(outbox: Outbox, rootIdle: boolean, now: number): Step {
     case "empty":
     case "reserved":
       return to(outbox);
+    case "withdrawn":
+      return to({ state: "empty", withdrawn: { ...outbox.withdrawn, at: now } });
     case "unverified":
       if (outbox.looks >= MOST_LOOKS) return giveUp(outbox.message, "the transcript could not be read");
       return verify(outbox.message, outbox.attempt, now, outbox.looks + 1);

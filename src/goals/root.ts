@@ -1,5 +1,6 @@
 import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
+import type { IsBefore } from "../tasks/message-order.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
 import type { Ask } from "./asks.ts";
@@ -59,6 +60,13 @@ export function goalSleeps(
   return presence.kind === "asleep" || presence.kind === "goal-asleep";
 }
 
+export interface Unanswered {
+  /** The message itself; before it was heard, the one before it: an answer to that does not answer the next. */
+  readonly messageID: string;
+  readonly isHeard: boolean;
+  readonly at: number;
+}
+
 /** A root session as the gate sees it. The goal is kept beside it. */
 export interface Root {
   readonly id: string;
@@ -69,9 +77,9 @@ export interface Root {
   readonly voice: Voice | undefined;
   readonly asks: readonly Ask[];
   /** The user's last message, while no answer to it has begun. */
-  readonly unanswered: { readonly messageID: string; readonly at: number } | undefined;
+  readonly unanswered: Unanswered | undefined;
   readonly turn: Turn | undefined;
-  /** The newest user-role message; ids ascend. */
+  /** The newest user-role message; "" for none. */
   readonly lastMessageID: string;
   /** The user's last message. OpenCode publishes messages again, long after they were written. */
   readonly lastSpokenID: string;
@@ -109,8 +117,8 @@ export function newRoot(id: string, now: number): Root {
   };
 }
 
-/** What a host event in the root's own session means for it. Pure. */
-export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
+/** What a host event in the root's own session means for it. Pure but for `isBefore`: the order of the session's messages. */
+export function receiveInRoot(root: Root, event: HostEvent, now: number, isBefore: IsBefore): Root {
   switch (event.type) {
     case "session-busy":
       // OpenCode says it again and again: it does not end a hold of ours.
@@ -127,18 +135,18 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
         ? quieting(root, now)
         : { ...root, turn: { ...(root.turn ?? NO_TURN), error: event.error } };
     case "user-message": {
-      if (event.messageID < root.lastMessageID) return root;
+      if (isBefore(event.messageID, root.lastMessageID)) return root;
       return { ...root, voice: event.voice ?? root.voice, lastMessageID: event.messageID };
     }
     case "user-text": {
       const isUsers = !event.synthetic && !event.ignored && !isPrompt(event.text);
-      return isUsers && event.messageID > root.lastSpokenID ? userSpoke(root, event.messageID, now) : root;
+      return isUsers && isBefore(root.lastSpokenID, event.messageID) ? userSpoke(root, event.messageID, now) : root;
     }
     case "assistant-message":
-      return answer(root, event, now);
+      return answer(root, event, now, isBefore);
     case "tool": {
       // A command that the user runs himself is no turn, and the call of an earlier turn may be published again.
-      if (root.turn === undefined || event.messageID < root.lastMessageID) return root;
+      if (root.turn === undefined || isBefore(event.messageID, root.lastMessageID)) return root;
       if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
       return { ...root, turn: { ...root.turn, progressed: true } };
     }
@@ -148,7 +156,7 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number): Root {
       return release(root, now);
     case "step-ended":
       // A message that has come since keeps the turn going. An error before a step that is complete was overcome.
-      return event.readID < root.lastMessageID
+      return isBefore(event.readID, root.lastMessageID)
         ? root
         : { ...root, turn: overcome(root.turn), activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
     case "session-seen":
@@ -219,9 +227,9 @@ function idle(root: Root, now: number): Root {
 }
 
 /** An abort before the provider has begun to answer shows only in the assistant message, just before the idle. */
-function answer(root: Root, event: AssistantMessage, now: number): Root {
+function answer(root: Root, event: AssistantMessage, now: number, isBefore: IsBefore): Root {
   if (endedByReload(event)) return wasAborted(event) && root.presence.kind === "doubting" ? notInterrupted(root) : root;
-  const isNewest = event.parentID >= root.lastMessageID;
+  const isNewest = !isBefore(event.parentID, root.lastMessageID);
   const heard = isNewest && wasAborted(event) ? quieting(root, now) : root;
   const { error } = event;
   // It says more than the session's own: that the turn has ended with it.
@@ -229,7 +237,11 @@ function answer(root: Root, event: AssistantMessage, now: number): Root {
     isNewest && error !== undefined && error.name !== ABORT_ERROR && !event.summary && heard.turn !== undefined
       ? { ...heard, turn: { ...heard.turn, error } }
       : heard;
-  const answers = heard.unanswered !== undefined && event.parentID >= heard.unanswered.messageID && !event.summary;
+  const { unanswered } = heard;
+  if (unanswered === undefined || event.summary) return ended;
+  const answers = unanswered.isHeard
+    ? !isBefore(event.parentID, unanswered.messageID)
+    : isBefore(unanswered.messageID, event.parentID);
   return answers ? { ...ended, unanswered: undefined } : ended;
 }
 
@@ -275,7 +287,7 @@ function userSpoke(root: Root, messageID: string, now: number): Root {
   return {
     ...root,
     presence: { kind: "awake" },
-    unanswered: { messageID, at: now },
+    unanswered: { messageID, isHeard: true, at: now },
     lastSpokenID: messageID,
     turn: NO_TURN,
     wait: undefined,

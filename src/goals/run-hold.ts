@@ -1,3 +1,4 @@
+import type { IsBefore } from "../tasks/message-order.ts";
 import { type EndedTask, isEnded, isLive, isOursToTell, isWaiting, type LiveTask, type Task } from "../tasks/task.ts";
 import type { Decision, WaitReason } from "./gate.ts";
 import { isUndecided, type Root, type RunWait } from "./root.ts";
@@ -23,6 +24,8 @@ export interface HoldView {
   /** Whether tasks are waited for; else only what is on its way anyhow. */
   readonly waits: boolean;
   readonly root: Root;
+  /** The order of its messages. */
+  readonly isBefore: IsBefore;
   readonly tasks: readonly Task[];
   /** What the gate would answer if the turn were over. */
   readonly decision: Decision;
@@ -51,16 +54,16 @@ export function decideHold(view: HoldView): Hold {
   const wait = root.wait ?? { until: Number.POSITIVE_INFINITY, overdueTold: false };
   const reasons = view.waits ? holdReasons(view, wait) : [];
   if (isSending) return { kind: "hold", reasons, until: wait.until };
-  if (view.addressed.some((task) => isEnded(task) && wasJustToldOfFailure(task, root))) return release("failure");
+  if (view.addressed.some((task) => isEnded(task) && wasJustToldOfFailure(task, view))) return release("failure");
   if (view.isPreparing) return { kind: "hold", reasons, until: wait.until };
   if (reasons.length === 0) return release("nothing-owed");
   // Nothing more can be told before the agent has read what is stored: to wait for that would be to wait for itself.
-  const stuck = hasUnread(root) ? readyToTell(view, wait) : [];
+  const stuck = hasUnread(view) ? readyToTell(view, wait) : [];
   if (stuck.length > 0) return release(whyRead(stuck, wait, now));
   if (reasons.some(({ why }) => why === "outcome-untold")) return { kind: "hold", reasons, until: wait.until };
   if (decision.kind === "continue") return release("goal-continues");
   if (wait.until > now) return { kind: "hold", reasons, until: wait.until };
-  return isTellingOverdue(root, now) && view.canTell && !hasUnread(root)
+  return isTellingOverdue(root, now) && view.canTell && !hasUnread(view)
     ? { kind: "hold", reasons, until: wait.until }
     : release("ceiling");
 }
@@ -96,8 +99,8 @@ function readyToTell(view: TaskView, { until }: RunWait): readonly EndedTask[] {
 }
 
 /** Something is stored in the turn that its step has not read: it goes on, whatever we do. */
-function hasUnread({ activity, lastMessageID }: Root): boolean {
-  return activity.kind === "held" && lastMessageID > activity.readID;
+function hasUnread({ root: { activity, lastMessageID }, isBefore }: Pick<HoldView, "root" | "isBefore">): boolean {
+  return activity.kind === "held" && isBefore(activity.readID, lastMessageID);
 }
 
 function whyRead(stuck: readonly EndedTask[], { until }: RunWait, now: number): ReleaseReason {
@@ -120,9 +123,12 @@ function mayBeToldByOthers({ delivery }: EndedTask, now: number): boolean {
 }
 
 /** Also before the hold, while the step was written: its message has not read it. */
-function wasJustToldOfFailure({ status, delivery }: EndedTask, { id, activity }: Root): boolean {
+function wasJustToldOfFailure(
+  { status, delivery }: EndedTask,
+  { root: { id, activity }, isBefore }: Pick<HoldView, "root" | "isBefore">,
+): boolean {
   if (status === "completed" || delivery.state !== "delivered" || activity.kind !== "held") return false;
-  return !delivery.byTurn && delivery.sessionID === id && delivery.messageID > activity.readID;
+  return !delivery.byTurn && delivery.sessionID === id && isBefore(activity.readID, delivery.messageID);
 }
 
 function release(why: ReleaseReason): Hold {

@@ -8,6 +8,8 @@ import { readTold } from "./told.ts";
 
 /** Sessions of which something is remembered. */
 const MOST_SESSIONS = 1_000;
+/** The host may store a few at once, and tell of their parts afterwards. */
+const MOST_USER_MESSAGES = 8;
 
 export interface EventSink {
   /** When this instance was loaded; epoch ms. What OpenCode had begun before it ended with the instance before. */
@@ -29,8 +31,8 @@ export type Dropped = "unused" | "unread";
  * costs one look-up in a map. Events of a shape that it does not know are dropped, never thrown.
  */
 export class EventTranslator {
-  /** By session, to tell the parts of a user message from the assistant's. */
-  private readonly lastUserMessage = new Map<string, string>();
+  /** By session, the last ones that were heard of, to tell the parts of a user message from the assistant's. */
+  private readonly userMessages = new Map<string, readonly string[]>();
   /** The answer of each session that was heard to begin last. */
   private readonly begunAnswer = new Map<string, string>();
   /** Calls that were seen at work and may be of our tools: only of these it is known that they would have reached us. */
@@ -118,7 +120,8 @@ export class EventTranslator {
     if (sessionID === undefined || messageID === undefined) return this.unread("message.part.updated");
     this.sink.sign(sessionID);
     if (part.type === "tool") return this.tool(sessionID, messageID, part);
-    if (this.lastUserMessage.get(sessionID) === messageID) return this.userPart(sessionID, messageID, part);
+    if (this.userMessages.get(sessionID)?.includes(messageID) === true)
+      return this.userPart(sessionID, messageID, part);
     const isComplete = part.type === "text" && moment(record(part.time).end) !== undefined;
     if (isComplete) this.sink.event({ type: "assistant-text", sessionID, text: text(part.text) ?? "" });
   }
@@ -231,7 +234,7 @@ export class EventTranslator {
     const sessionID = text(info.id) ?? text(properties.sessionID);
     if (sessionID === undefined) return this.unread("session.deleted");
     const parentID = text(info.parentID);
-    this.lastUserMessage.delete(sessionID);
+    this.userMessages.delete(sessionID);
     this.begunAnswer.delete(sessionID);
     this.sink.event({ type: "session-deleted", sessionID, ...(parentID === undefined ? {} : { parentID }) });
   }
@@ -265,16 +268,18 @@ export class EventTranslator {
     this.sink.event({ type: "ask-closed", sessionID, askID, kind, rejected });
   }
 
-  /** Old user messages are published again; only the newest one can still get parts. */
+  /** Old user messages are published again; only the last few can still get parts. */
   private rememberUser(sessionID: string, messageID: string): void {
-    if ((this.lastUserMessage.get(sessionID) ?? "") <= messageID) remember(this.lastUserMessage, sessionID, messageID);
+    const known = this.userMessages.get(sessionID) ?? [];
+    const last = known.includes(messageID) ? known : [...known, messageID].slice(-MOST_USER_MESSAGES);
+    remember(this.userMessages, sessionID, last);
   }
 }
 
-function remember(map: Map<string, string>, sessionID: string, messageID: string): void {
+function remember<T>(map: Map<string, T>, sessionID: string, value: T): void {
   // To the end of the map: the first one is the longest unused.
   map.delete(sessionID);
-  map.set(sessionID, messageID);
+  map.set(sessionID, value);
   if (map.size <= MOST_SESSIONS) return;
   const [oldest] = map.keys();
   if (oldest !== undefined) map.delete(oldest);

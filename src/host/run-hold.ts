@@ -6,7 +6,7 @@ import type { TurnEvent } from "./port.ts";
 import { type Raw, record, text } from "./raw.ts";
 
 export interface RunHoldDependencies {
-  readonly keeper: Pick<Keeper, "dispatch" | "goal" | "root">;
+  readonly keeper: Pick<Keeper, "dispatch" | "goal" | "root" | "lastOf">;
   /** Set where tasks are waited for. */
   readonly newborns?: NewbornChildren | undefined;
   /** The claim of another living process that has taken a root over; undefined while it is ours. */
@@ -36,7 +36,7 @@ interface Step {
 export class RunHold {
   private readonly waiting = new Map<string, () => void>();
   private readonly steps = new Map<string, Step>();
-  /** The highest id among the user messages that the present step of a session has read. */
+  /** The last one of the user messages that the present step of a session has read. */
   private readonly read = new Map<string, string>();
   /** Sessions whose present step has called a tool. */
   private readonly working = new Set<string>();
@@ -77,13 +77,14 @@ export class RunHold {
     const [sessionID, messageID] = [text(info.sessionID), text(info.id)];
     if (sessionID === undefined || messageID === undefined) return;
     this.working.delete(sessionID);
-    this.read.set(sessionID, newestRead(messages));
+    const readID = this.deps.keeper.lastOf(sessionID, userMessages(messages));
+    this.read.set(sessionID, readID);
     const root = this.deps.keeper.root(sessionID);
     if (root === undefined) return;
     if (goalSleeps(root.presence)) leaveOutUnanswered(messages);
     if (info.role !== "user") return;
     const keepsOpen = last?.parts.some((part) => readFrame(text(record(part).text) ?? "")?.kind === "waiting");
-    if (keepsOpen === true) await this.hold(sessionID, messageID, newestRead(messages));
+    if (keepsOpen === true) await this.hold(sessionID, messageID, readID);
   }
 
   /** Lets OpenCode go on. */
@@ -130,11 +131,11 @@ export class RunHold {
     this.deps.keeper.dispatch({ type: "host", event: { type: "step-ended", sessionID, messageID, readID } });
   }
 
-  /** What a step answers need not have the highest id: of what was stored last it may have read that before. */
+  /** What a step answers need not be the last one: of what was stored last it may have read that before. */
   private readBy(sessionID: string, messageID: string): string {
     const step = this.steps.get(sessionID);
     const answered = step?.messageID === messageID ? step.parentID : messageID;
-    return newest([this.read.get(sessionID) ?? "", answered]);
+    return this.deps.keeper.lastOf(sessionID, [answered, this.read.get(sessionID) ?? ""]);
   }
 }
 
@@ -154,18 +155,9 @@ function leaveOutUnanswered(messages: { readonly info: unknown; readonly parts: 
   messages.splice(0, messages.length, ...kept);
 }
 
-function newestRead(messages: readonly { readonly info: unknown }[]): string {
-  return newest(
-    messages.flatMap(({ info }) => {
-      const { role, id } = record(info);
-      return role === "user" && typeof id === "string" ? [id] : [];
-    }),
-  );
-}
-
-/** Ids ascend. */
-function newest(ids: readonly string[]): string {
-  let last = "";
-  for (const id of ids) if (id > last) last = id;
-  return last;
+function userMessages(messages: readonly { readonly info: unknown }[]): readonly string[] {
+  return messages.flatMap(({ info }) => {
+    const { role, id } = record(info);
+    return role === "user" && typeof id === "string" ? [id] : [];
+  });
 }

@@ -1,4 +1,5 @@
 import type { Message, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
+import type { MessageOrder } from "../tasks/message-order.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
 import { composeReport, reportAt, unansweredAt } from "./compose.ts";
 import { SessionSender } from "./session-sender.ts";
@@ -6,6 +7,7 @@ import { SessionSender } from "./session-sender.ts";
 export interface ChildReportsContext {
   readonly now: () => number;
   readonly ids: { message(after: string): string; part(): string };
+  readonly order: Pick<MessageOrder, "isBefore" | "floor">;
   readonly holdMs: number;
   readonly hasReadTool: boolean;
   readonly tasks: () => readonly Task[];
@@ -28,6 +30,11 @@ export class ChildReports {
   /** An event about the message that is on its way into a task. */
   event(sessionID: string, event: OutboxEvent): void {
     this.senders.get(sessionID)?.event(event);
+  }
+
+  /** An assistant message in a task answers this user-role message. */
+  answerBegan(sessionID: string, userMessageID: string): void {
+    this.senders.get(sessionID)?.answerBegan(userMessageID);
   }
 
   clock(): void {
@@ -79,9 +86,10 @@ export class ChildReports {
   }
 
   private wanted(sessionID: string): Message | undefined {
-    const { ids, holdMs, hasReadTool, now } = this.context;
+    const { ids, order, holdMs, hasReadTool, now } = this.context;
+    const after = order.floor(sessionID);
     return this.mayTell(sessionID)
-      ? composeReport(sessionID, this.addressed(sessionID), { ids, holdMs, hasReadTool, now: now() })
+      ? composeReport(sessionID, this.addressed(sessionID), { ids, after, holdMs, hasReadTool, now: now() })
       : undefined;
   }
 
@@ -91,6 +99,8 @@ export class ChildReports {
       ids: this.context.ids,
       wanted: () => this.wanted(sessionID),
       lastMessageID: () => "",
+      isBefore: (one, other) => this.context.order.isBefore(sessionID, one, other),
+      floor: () => this.context.order.floor(sessionID),
       // Not stored, so nothing has to be waited for.
       storedID: () => sender.message?.id,
       onChange: this.context.onChange,

@@ -18,6 +18,8 @@ export interface Composition {
   readonly addressed: readonly Task[];
   readonly now: number;
   readonly ids: { message(after: string): string; part(): string };
+  /** An id that is made behind this one stands behind all that was heard of the session. */
+  readonly after: string;
   readonly hasReadTool: boolean;
   /** How long a success may wait for the tasks beside it. */
   readonly holdMs: number;
@@ -36,20 +38,20 @@ export function compose(composition: Composition): Message | undefined {
   const isEnding = root.activity.kind === "ending" && reportReasons(root, now).length === 0;
   // What is to be told would have to be stored first, and the turn ends in a few milliseconds.
   if (isEnding && waitsFor.length > 0 && (decision.kind !== "continue" || untold.length > 0))
-    return message(composition, root.lastMessageID, "waiting", [waitingNotice(waitsFor)], [], [], []);
+    return message(composition, "waiting", [waitingNotice(waitsFor)], [], [], []);
   if (decision.kind === "continue" && goal !== undefined) {
     const overdue = tasks.filter(isLive).filter((task) => decision.overdueTaskIDs.includes(task.id));
     const prompt =
       decision.prompt === "wrapup"
         ? wrapUpText(goal, goal.status === "limited" ? goal.limit : "")
         : continuationText(goal);
-    const towards = message(composition, root.lastMessageID, decision.prompt, [prompt], untold, unanswered, overdue);
+    const towards = message(composition, decision.prompt, [prompt], untold, unanswered, overdue);
     return { ...towards, goalID: goal.id };
   }
   const left = isTellingOverdue(root, now) ? tasks.filter(isLive) : [];
   if (left.length > 0) {
     const lines = [leftBehindNotice(left)];
-    const named = message(composition, root.lastMessageID, "task-outcome", lines, untold, unanswered, []);
+    const named = message(composition, "task-outcome", lines, untold, unanswered, []);
     return { ...named, overdueTaskIDs: left.map(({ id }) => id) };
   }
   const retryAt = goal?.status === "active" ? Math.max(goal.retryAt, goal.quotaUntil) : 0;
@@ -57,7 +59,7 @@ export function compose(composition: Composition): Message | undefined {
   if (backedOff || reportReasons(root, now).length > 0) return undefined;
   const awaited = addressed.filter((task) => isEnded(task) || isWaitedFor(task, root, now));
   const due = unanswered.length > 0 || reportAt(awaited, composition.holdMs) <= now;
-  return due ? message(composition, root.lastMessageID, "task-outcome", [], untold, unanswered, []) : undefined;
+  return due ? message(composition, "task-outcome", [], untold, unanswered, []) : undefined;
 }
 
 /** Nobody answers a task that asks, and beyond its ceiling a held turn waits for none. */
@@ -70,12 +72,12 @@ function isWaitedFor({ id }: LiveTask, { activity, asks, wait }: Root, now: numb
 export function composeReport(
   sessionID: string,
   addressed: readonly Task[],
-  composition: Pick<Composition, "now" | "ids" | "holdMs" | "hasReadTool">,
+  composition: Pick<Composition, "now" | "ids" | "after" | "holdMs" | "hasReadTool">,
 ): Message | undefined {
   const { now, holdMs } = composition;
   const unanswered = addressed.filter(isEnded).filter((task) => unansweredAt(task, sessionID) <= now);
   if (unanswered.length === 0 && reportAt(addressed, holdMs) > now) return undefined;
-  return message({ ...composition, addressed }, "", "task-outcome", [], addressed.filter(isUntold), unanswered, []);
+  return message({ ...composition, addressed }, "task-outcome", [], addressed.filter(isUntold), unanswered, []);
 }
 
 /** Tasks that end together are found to have ended one after the other: each is looked at by itself. */
@@ -127,8 +129,7 @@ export function unansweredAt({ origin, delivery }: EndedTask, sessionID: string)
 }
 
 function message(
-  { ids, addressed, hasReadTool }: Pick<Composition, "ids" | "addressed" | "hasReadTool">,
-  after: string,
+  { ids, after, addressed, hasReadTool }: Pick<Composition, "ids" | "after" | "addressed" | "hasReadTool">,
   kind: Message["kind"],
   lines: readonly string[],
   untold: readonly EndedTask[],

@@ -165,6 +165,11 @@ export class Keeper {
     return this.desk.queuePositions();
   }
 
+  /** The last one of these messages of a session; "" if there are none. */
+  lastOf(sessionID: string, messageIDs: readonly string[]): string {
+    return this.manager.order.lastOf(sessionID, messageIDs);
+  }
+
   /** Whether a message of ours is on its way into a root. */
   isSending(rootID: string): boolean {
     return this.roots.get(rootID)?.isSending === true;
@@ -235,7 +240,7 @@ export class Keeper {
       case "reread":
         return this.recovery.reread(input);
       case "storage-repaired":
-        return this.roots.get(input.rootID)?.markDirty();
+        return this.roots.get(input.rootID)?.damaged();
       case "moved":
         return this.roots.get(input.rootID)?.moved(input.claim);
       case "looked":
@@ -273,6 +278,8 @@ export class Keeper {
   }
 
   private hostInput(event: HostEvent, rootID: string | undefined): void {
+    // Of sessions that nobody knows nothing is kept, and no trace would tell of it.
+    if (rootID !== undefined) this.manager.order.hear(event);
     this.hostEvent(event, rootID);
     // Only now it is known whose session it is.
     const foundID = rootID === undefined ? this.books.rootOfSession(sessionOf(event)) : undefined;
@@ -289,7 +296,13 @@ export class Keeper {
     this.manager.receive(event);
     if (event.type !== "session-deleted" || !inRoot) return;
     this.roots.get(sessionID)?.end();
-    this.roots.delete(sessionID);
+    this.close(sessionID);
+  }
+
+  /** Nothing is kept of a root any more; with it goes the order of its messages, unless a task needs it. */
+  private close(rootID: string): void {
+    this.roots.delete(rootID);
+    if (this.manager.tree.get(rootID) === undefined) this.manager.order.forget(rootID);
   }
 
   private clock(): void {
@@ -338,6 +351,7 @@ export class Keeper {
   }
 
   private forgotten(sessionID: string): void {
+    if (!this.roots.has(sessionID)) this.manager.order.forget(sessionID);
     const rootID = this.books.rootOfSession(sessionID);
     if (rootID !== undefined) this.deps.observe({ type: "concerns", rootID, forgotten: sessionID });
   }
@@ -353,6 +367,8 @@ export class Keeper {
     const root = this.roots.get(rootID);
     switch (answer.kind) {
       case "known":
+        // The event that shows it may come behind that of a later one.
+        if (this.books.rootOfSession(sessionID) !== undefined) this.manager.order.heard(sessionID, messageID);
         return root?.outboxEvent(sessionID, { type: "accepted", messageID });
       case "gone":
         return this.sessionGone(sessionID);
@@ -408,7 +424,7 @@ export class Keeper {
         const root = this.roots.get(rootID);
         root?.evaluate();
         if (root?.isForgettable !== true) continue;
-        this.roots.delete(rootID);
+        this.close(rootID);
         this.manager.unwatch(rootID);
         this.deps.onForgotten?.(rootID);
       }
@@ -426,6 +442,7 @@ export class Keeper {
       config,
       owner,
       ids,
+      order: this.manager.order,
       observe,
       manager: this.manager,
       desk: this.desk,

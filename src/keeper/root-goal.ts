@@ -4,6 +4,7 @@ import { type Goal, type GoalEvent, transitionGoal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
 import { type Decided, goalState } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
+import type { MessageOrder } from "../tasks/message-order.ts";
 import type { Task } from "../tasks/task.ts";
 import { askAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -17,6 +18,7 @@ export interface RootGoalContext {
   readonly now: () => number;
   readonly config: KeeperConfig;
   readonly ids: { message(after: string): string };
+  readonly order: Pick<MessageOrder, "isBefore">;
   readonly onChange: (goal: Goal | undefined, event: GoalChange) => void;
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
@@ -42,7 +44,7 @@ export class RootGoal {
   private announced: ReadonlySet<string> = new Set();
   /** The last message of each session whose tokens are counted: OpenCode publishes messages again. */
   private readonly counted = new Map<string, string>();
-  /** What a message must sort behind to be counted: earlier ones are counted already, or are not the goal's. */
+  /** What a message must stand behind to be counted: earlier ones are counted already, or are not the goal's. */
   private firstID = "";
 
   constructor(private readonly context: RootGoalContext) {}
@@ -134,8 +136,9 @@ export class RootGoal {
     const { goal } = this;
     const { sessionID, messageID, usage } = event;
     if (goal === undefined || usage === undefined || (goal.status !== "active" && goal.status !== "limited")) return;
-    const last = this.counted.get(sessionID) ?? "";
-    if (messageID <= last || messageID < this.firstID) return;
+    const { order } = this.context;
+    const isNew = order.isBefore(sessionID, this.counted.get(sessionID) ?? "", messageID);
+    if (!isNew || order.isBefore(sessionID, messageID, this.firstID)) return;
     this.counted.set(sessionID, messageID);
     this.event({ type: "spent", by: inRoot ? "own" : "tasks", tokens: usage.tokens });
   }

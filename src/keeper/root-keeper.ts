@@ -6,6 +6,7 @@ import { isUndecided, type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../
 import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import type { MessageOrder } from "../tasks/message-order.ts";
 import { isLive, type Task } from "../tasks/task.ts";
 import { interruptAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -27,6 +28,7 @@ export interface RootContext {
   readonly manager: BackgroundTaskManager;
   readonly desk: Pick<TaskDesk, "interrupt" | "written">;
   readonly ids: { message(after: string): string; part(): string };
+  readonly order: MessageOrder;
   readonly perform: (effect: Effect) => void;
   readonly observe: (observation: Observation) => void;
   /** Asks the host for its statuses, once for everybody who wants them. */
@@ -65,6 +67,7 @@ export class RootKeeper {
     this.session = new RootSession(rootID, {
       now: context.now,
       tasks: () => this.tasks,
+      isBefore: (one, other) => context.order.isBefore(rootID, one, other),
       run: context.config.run,
       lastSignAt: () => context.manager.signs.lastAt(rootID),
       onGoalEvent: (event) => this.goalEvent(event),
@@ -76,6 +79,7 @@ export class RootKeeper {
       now: context.now,
       config: context.config,
       ids: context.ids,
+      order: context.order,
       onChange: (goal, event) => this.goalChanged(goal, event),
       perform: context.perform,
       observe: context.observe,
@@ -86,6 +90,7 @@ export class RootKeeper {
       config: context.config,
       manager: context.manager,
       ids: context.ids,
+      order: context.order,
       session: this.session,
       goal: () => this.goal,
       decision: () => this.decision,
@@ -107,6 +112,7 @@ export class RootKeeper {
       run,
       now: context.now,
       session: this.session,
+      isBefore: (one, other) => context.order.isBefore(rootID, one, other),
       tasks: () => this.tasks,
       addressed: () => this.addressed,
       decide: (root) => decide(this.goal, root, this.tasks, this.now, gate),
@@ -186,9 +192,8 @@ export class RootKeeper {
   receive(event: HostEvent, inRoot: boolean): void {
     this.session.receive(event, inRoot);
     if (event.type === "assistant-message") this.pursuit.count(event, inRoot);
-    if (event.type === "assistant-message" && !event.summary) {
-      this.outboxEvent(event.sessionID, { type: "answer-began", userMessageID: event.parentID });
-    }
+    if (event.type === "assistant-message" && !event.summary)
+      this.messages.answerBegan(event.sessionID, event.parentID);
     // What was used in a turn is written when it is over, whatever comes of it.
     if (inRoot && event.type === "session-idle" && !this.writer.hasGoal(this.goal)) this.markDirty(UNHURRIED_MS);
     if (!inRoot || this.context.config.run === undefined) return;
@@ -227,6 +232,12 @@ export class RootKeeper {
   markDirty(delayMs = 0): void {
     this.changed();
     this.storage.changed(this.now + delayMs);
+  }
+
+  /** Somebody else has dropped or replaced what was stored. */
+  damaged(): void {
+    this.changed();
+    this.storage.damaged(this.now);
   }
 
   goalEvent(event: GoalEvent): void {

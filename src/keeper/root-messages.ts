@@ -4,6 +4,7 @@ import type { Goal, GoalEvent } from "../goals/goal.ts";
 import { goalSleeps, type TurnBy } from "../goals/root.ts";
 import type { PromptVoice } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
+import type { MessageOrder } from "../tasks/message-order.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
 import { ChildReports } from "./child-reports.ts";
 import { compose, reminderDeadline, reportAt } from "./compose.ts";
@@ -19,6 +20,7 @@ export interface RootMessagesContext {
   readonly config: KeeperConfig;
   readonly manager: BackgroundTaskManager;
   readonly ids: { message(after: string): string; part(): string };
+  readonly order: Pick<MessageOrder, "isBefore" | "floor">;
   readonly session: RootSession;
   readonly goal: () => Goal | undefined;
   readonly decision: () => Decision;
@@ -43,12 +45,14 @@ export class RootMessages {
   private isElsewhere = false;
 
   constructor(private readonly context: RootMessagesContext) {
-    const { now, ids, config, manager, session, tasks, storedID } = context;
+    const { rootID, now, ids, order, config, manager, session, tasks, storedID } = context;
     this.sender = new SessionSender({
       now,
       ids,
       wanted: () => this.wanted(),
       lastMessageID: () => session.state.lastMessageID,
+      isBefore: (one, other) => order.isBefore(rootID, one, other),
+      floor: () => order.floor(rootID),
       storedID,
       onChange: (before, after) => this.changed(before, after),
       onEffect: (effect) => this.rootEffect(effect),
@@ -56,6 +60,7 @@ export class RootMessages {
     this.reports = new ChildReports({
       now,
       ids,
+      order,
       holdMs: config.reportHoldMs,
       hasReadTool: config.hasReadTool,
       tasks,
@@ -127,6 +132,12 @@ export class RootMessages {
     else this.reports.event(sessionID, event);
   }
 
+  /** An assistant message in a session answers this user-role message. */
+  answerBegan(sessionID: string, userMessageID: string): void {
+    if (sessionID === this.context.rootID) this.sender.answerBegan(userMessageID);
+    else this.reports.answerBegan(sessionID, userMessageID);
+  }
+
   /** What a transcript says about the message that is on its way into it: by now it may be unwanted. */
   verified(sessionID: string, found: Found): void {
     if (sessionID === this.context.rootID)
@@ -167,10 +178,12 @@ export class RootMessages {
     if (this.isElsewhere) return undefined;
     const { context, addressed } = this;
     const { session, ids, config } = context;
+    const after = context.order.floor(context.rootID);
     const [goal, decision, tasks, now] = [context.goal(), context.decision(), context.tasks(), context.now()];
     const { reportHoldMs: holdMs, hasReadTool } = config;
     const waitsFor = context.waitsFor();
-    return compose({ root: session.state, goal, decision, tasks, addressed, now, ids, holdMs, hasReadTool, waitsFor });
+    const root = session.state;
+    return compose({ root, goal, decision, tasks, addressed, now, ids, after, holdMs, hasReadTool, waitsFor });
   }
 
   /** Whether the message that is on its way is this one, and still wanted. */

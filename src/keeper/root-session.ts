@@ -18,12 +18,15 @@ import { isTellingOverdue } from "../goals/run-hold.ts";
 import { takenToolReason } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import { isNative } from "../tasks/lifecycle.ts";
+import type { IsBefore } from "../tasks/message-order.ts";
 import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
 import type { RunConfig } from "./config.ts";
 
 export interface SessionContext {
   readonly now: () => number;
   readonly tasks: () => readonly Task[];
+  /** The order of its messages. */
+  readonly isBefore: IsBefore;
   /** Set in `opencode run`. */
   readonly run: RunConfig | undefined;
   /** When anything was last heard of the session. */
@@ -72,7 +75,7 @@ export class RootSession {
     if (event.type === "tool" && event.byOther)
       this.context.onGoalEvent({ type: "pause", by: "error", reason: takenToolReason(event.tool) });
     if (!inRoot) return;
-    this.root = receiveInRoot(this.root, event, this.now);
+    this.root = receiveInRoot(this.root, event, this.now, this.context.isBefore);
     this.receiveInRun(before, event);
     // A user who goes on writing has neither quit nor reloaded: the abort was his.
     if (before.presence.kind === "quieting" && this.root.presence.kind === "awake") this.interrupted();
@@ -101,9 +104,9 @@ export class RootSession {
   /** Known before the host has stored the message, when a command puts it together. */
   userSpeaks(): void {
     this.wake();
-    const { unanswered, lastMessageID } = this.root;
-    const isHeard = unanswered !== undefined && unanswered.messageID === lastMessageID;
-    if (!isHeard) this.root = { ...this.root, unanswered: { messageID: behind(lastMessageID), at: this.now } };
+    const { unanswered, lastMessageID: messageID } = this.root;
+    const isHeard = unanswered?.isHeard === true && unanswered.messageID === messageID;
+    if (!isHeard) this.root = { ...this.root, unanswered: { messageID, isHeard, at: this.now } };
   }
 
   wake(): void {
@@ -135,7 +138,7 @@ export class RootSession {
 
   /** The turn of a message of ours begins, unless the user has spoken since: then it is his, and reads ours along. */
   beginTurn(messageID: string, by: TurnBy): void {
-    if (this.root.lastSpokenID < messageID) this.root = startTurn(this.root, by);
+    if (this.context.isBefore(this.root.lastSpokenID, messageID)) this.root = startTurn(this.root, by);
   }
 
   private get now(): number {
@@ -240,9 +243,4 @@ export class RootSession {
     this.root = { ...this.root, activity: { ...activity, askAt: heardUntil > now ? heardUntil : now + SILENCE_MS } };
     if (heardUntil <= now) this.context.askStatuses();
   }
-}
-
-/** Any id that comes after this one: an answer to an earlier message does not answer the next. */
-function behind(messageID: string): string {
-  return messageID === "" ? "" : `${messageID}~`;
 }

@@ -60,10 +60,10 @@ export class RootWriter {
   }
 
   write({ goal, reserved, tasks }: RootBooks): void {
-    const { rootID, owner, storage, nextRevision, perform } = this.context;
+    const { rootID, owner, storage, now, nextRevision, perform } = this.context;
     const revision = nextRevision();
     const { claim } = this;
-    storage.begin(revision, reserved?.id);
+    storage.begin(revision, reserved?.id, now());
     this.beingWritten = tasks;
     this.goal = goal;
     const stored: StoredRoot = {

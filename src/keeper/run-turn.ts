@@ -1,6 +1,7 @@
 import type { Decision } from "../goals/gate.ts";
 import type { Root } from "../goals/root.ts";
 import { decideHold, type Hold, holdReasons } from "../goals/run-hold.ts";
+import type { IsBefore } from "../tasks/message-order.ts";
 import type { Task } from "../tasks/task.ts";
 import type { RunConfig } from "./config.ts";
 import type { Effect, Observation } from "./messages.ts";
@@ -11,6 +12,8 @@ export interface RunTurnContext {
   readonly run: RunConfig;
   readonly now: () => number;
   readonly session: RootSession;
+  /** The order of its messages. */
+  readonly isBefore: IsBefore;
   readonly tasks: () => readonly Task[];
   readonly addressed: () => readonly Task[];
   /** What the gate would answer if the root were in this state. */
@@ -48,6 +51,7 @@ export class RunTurn {
     const hold = decideHold({
       waits: run.waits,
       root,
+      isBefore: this.context.isBefore,
       tasks: this.context.tasks(),
       decision: this.context.decide({ ...root, activity: { kind: "idle", since: root.activity.since } }),
       addressed: this.context.addressed(),

@@ -1,5 +1,6 @@
 import {
   EMPTY,
+  hasMessage,
   type Message,
   type Outbox,
   type OutboxEffect,
@@ -7,6 +8,7 @@ import {
   outboxDeadline,
   transitionOutbox,
 } from "../delivery/outbox.ts";
+import type { IsBefore } from "../tasks/message-order.ts";
 import type { ReservedMessage } from "./stored-root.ts";
 
 export interface SenderContext {
@@ -14,8 +16,12 @@ export interface SenderContext {
   readonly ids: { message(after: string): string; part(): string };
   /** What should be said at this moment, if anything. */
   readonly wanted: () => Message | undefined;
-  /** The newest user-role message: an id must sort behind it. */
+  /** The newest user-role message: ours must stand behind it. */
   readonly lastMessageID: () => string;
+  /** The order of the session's messages. */
+  readonly isBefore: IsBefore;
+  /** An id that is made behind this one stands behind all that was heard of the session. */
+  readonly floor: () => string;
   /** The message id whose reservation is stored. */
   readonly storedID: () => string | undefined;
   readonly onChange: (before: Outbox, after: Outbox) => void;
@@ -45,18 +51,25 @@ export class SessionSender {
 
   /** The host may not have stored it yet. */
   get isUnderWay(): boolean {
-    return this.outbox.state !== "empty" && this.outbox.state !== "sent";
+    return hasMessage(this.outbox) && this.outbox.state !== "sent";
   }
 
   /** Ids are stored ahead for the next message. */
   get hasSpare(): boolean {
-    const { storedID, lastMessageID } = this.context;
-    return this.spare !== undefined && storedID() === this.spare.id && this.spare.id > lastMessageID();
+    return this.spare !== undefined && this.context.storedID() === this.spare.id && this.isLast(this.spare.id);
   }
 
   /** A reservation waits to be stored. */
   get isWaitingForStore(): boolean {
     return this.outbox.state === "reserved" && this.context.storedID() !== this.outbox.message.id;
+  }
+
+  /** An assistant message answers this user-role message. */
+  answerBegan(userMessageID: string): void {
+    const { message } = this;
+    if (message === undefined) return;
+    const isLater = this.context.isBefore(message.id, userMessageID);
+    this.event({ type: "answer-began", userMessageID, isLater });
   }
 
   event(event: OutboxEvent): void {
@@ -97,9 +110,9 @@ export class SessionSender {
       return reserved;
     }
     if (!mayCome) return undefined;
-    const { ids, lastMessageID } = this.context;
-    const after = lastMessageID();
-    if (this.spare === undefined || this.spare.id <= after) this.spare = { id: ids.message(after), partID: ids.part() };
+    const { ids, floor } = this.context;
+    if (this.spare === undefined || !this.isLast(this.spare.id))
+      this.spare = { id: ids.message(floor()), partID: ids.part() };
     const next = { ...this.spare, kind: "continuation", outcomes: [], overdueTaskIDs: [] } as const;
     return goalID === undefined ? next : { ...next, goalID };
   }
@@ -115,8 +128,8 @@ export class SessionSender {
     // One more outcome since then: both ride in one message, and the session is woken once.
     if (wanted?.kind !== message.kind || wanted.goalID !== message.goalID) return false;
     if (wanted.outcomes.length !== message.outcomes.length) return false;
-    // It must sort behind what was stored since: an answer to that would be taken for an answer to ours.
-    if (message.id <= this.context.lastMessageID()) return false;
+    // It must stand behind what was stored since: an answer to that would be taken for an answer to ours.
+    if (!this.isLast(message.id)) return false;
     const carries = (outcome: Message["outcomes"][number]) =>
       wanted.outcomes.some((other) => other.taskID === outcome.taskID && other.run === outcome.run);
     return message.outcomes.every(carries);
@@ -138,8 +151,12 @@ export class SessionSender {
   /** Under the same id it takes the place of the empty one. Behind a later message it would not be read in its place. */
   private withTorn(message: Message): Message {
     const { torn } = this;
-    if (torn === undefined || torn.id <= this.context.lastMessageID()) return message;
+    if (torn === undefined || !this.isLast(torn.id)) return message;
     return { ...message, ...torn, text: message.text.replace(message.id, torn.id) };
+  }
+
+  private isLast(messageID: string): boolean {
+    return this.context.isBefore(this.context.lastMessageID(), messageID);
   }
 
   private withSpare(message: Message): Message {
@@ -153,5 +170,5 @@ export class SessionSender {
 }
 
 export function messageOf(outbox: Outbox): Message | undefined {
-  return outbox.state === "empty" ? undefined : outbox.message;
+  return hasMessage(outbox) ? outbox.message : undefined;
 }

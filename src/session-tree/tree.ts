@@ -1,6 +1,7 @@
 import { type Ask, closeAsks, receiveAsk } from "../goals/asks.ts";
 import type { HostEvent, SessionInfo, Told, TurnError } from "../host/port.ts";
-import { ABORT_ERROR } from "../tasks/outcome.ts";
+import { heard, NOTHING_HEARD, rankOf, type SessionOrder } from "../tasks/message-order.ts";
+import { ABORT_ERROR, byCreation } from "../tasks/outcome.ts";
 import { DEEPEST_CHAIN } from "../tasks/session-tree.ts";
 import { type Books, readBooks } from "./books.ts";
 
@@ -15,9 +16,10 @@ export interface Node {
   readonly activity: Activity;
   /** When its activity was last heard of or asked for; epoch ms. */
   readonly since: number;
-  /** The newest message that wants an answer; ids ascend. "" for none. */
+  readonly order: SessionOrder;
+  /** The rank of the newest message that wants an answer; "" for none. */
   readonly asked: string;
-  /** The newest message that a completed or failed answer belongs to. */
+  /** The rank of the newest message that a completed or failed answer belongs to. */
   readonly answered: string;
 }
 
@@ -26,7 +28,7 @@ export interface Native {
   readonly id: string;
   readonly parentID: string;
   readonly title: string;
-  /** The newest message of the parent that has sent it off, and the newest that reports its end. */
+  /** The rank of the newest message of the parent that has sent it off, and of the newest that reports its end. */
   readonly calledIn: string;
   readonly toldIn: string;
   /** What the newest report says. */
@@ -36,7 +38,7 @@ export interface Native {
 /** How the last turn of the root failed, until a newer message comes. */
 export interface Failure {
   readonly error: TurnError;
-  /** The newest message of the root at that moment. */
+  /** The rank of the newest message of the root at that moment. */
   readonly at: string;
 }
 
@@ -144,9 +146,7 @@ export function isWithin(tree: Tree, sessionID: string): boolean {
 
 /** The root and what is below it, oldest first. */
 export function sessionsOf(tree: Tree): readonly Node[] {
-  return [...tree.nodes.values()]
-    .filter(({ id }) => isWithin(tree, id))
-    .sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  return [...tree.nodes.values()].filter(({ id }) => isWithin(tree, id)).sort(byCreation);
 }
 
 /** Whether the root's last turn was aborted, by whomever: then nothing but the user's next message goes on. */
@@ -206,23 +206,31 @@ function idle(tree: Tree, sessionID: string, now: number): Tree {
 
 /** A message that wants an answer: the user's, a continuation, a report. The grace for its answer counts from here. */
 function asked(tree: Tree, sessionID: string, messageID: string, now: number): Tree {
-  if (messageID <= (tree.nodes.get(sessionID)?.asked ?? "")) return tree;
-  const next = withNode(tree, sessionID, now, { asked: messageID, since: now });
+  const { order, asked: before } = tree.nodes.get(sessionID) ?? newNode(sessionID, now);
+  const known = heard(order, messageID, now);
+  const rank = rankOf(known, messageID, now);
+  if (rank <= before) return known === order ? tree : withNode(tree, sessionID, now, { order: known });
+  const next = withNode(tree, sessionID, now, { order: known, asked: rank, since: now });
   return { ...next, failure: sessionID === tree.rootID ? undefined : tree.failure, heardAt: now };
 }
 
 function told(tree: Tree, sessionID: string, messageID: string, report: Told, now: number): Tree {
   const next = asked(tree, sessionID, messageID, now);
   const before = next.natives.get(report.taskID) ?? newNative(report.taskID, sessionID, "");
-  return messageID <= before.toldIn ? next : withNative(next, { ...before, toldIn: messageID, told: report });
+  const rank = rankOf(next.nodes.get(sessionID)?.order ?? NOTHING_HEARD, messageID, now);
+  return rank <= before.toldIn ? next : withNative(next, { ...before, toldIn: rank, told: report });
 }
 
 function answered(tree: Tree, event: Extract<HostEvent, { type: "assistant-message" }>, now: number): Tree {
-  const { sessionID, parentID, error } = event;
+  const { sessionID, messageID, parentID, error } = event;
   if (event.summary || (event.completedAt === undefined && error === undefined)) return tree;
-  const before = tree.nodes.get(sessionID)?.answered ?? "";
-  const next = parentID <= before ? tree : withNode(tree, sessionID, now, { answered: parentID });
-  const isNewest = sessionID === tree.rootID && parentID >= (tree.nodes.get(sessionID)?.asked ?? "");
+  const before = tree.nodes.get(sessionID) ?? newNode(sessionID, now);
+  const order = heard(heard(before.order, parentID, now, messageID), messageID, now);
+  const rank = rankOf(order, parentID, now);
+  const answered = later(before.answered, rank);
+  const isNews = order !== before.order || answered !== before.answered;
+  const next = isNews ? withNode(tree, sessionID, now, { order, answered }) : tree;
+  const isNewest = sessionID === tree.rootID && rank >= before.asked;
   if (!isNewest) return next;
   return error === undefined ? { ...next, failure: undefined } : failed(next, error, now);
 }
@@ -232,8 +240,10 @@ function called(tree: Tree, event: Extract<HostEvent, { type: "tool" }>, now: nu
   if (child === undefined || !child.background || state === "error") return tree;
   const { sessionID: id, title } = child;
   const before = tree.natives.get(id) ?? newNative(id, sessionID, title);
-  const native = { ...before, parentID: sessionID, title, calledIn: later(before.calledIn, messageID) };
-  return { ...withNative(tree, native), heardAt: now };
+  const order = heard(tree.nodes.get(sessionID)?.order ?? NOTHING_HEARD, messageID, now);
+  const calledIn = later(before.calledIn, rankOf(order, messageID, now));
+  const native = { ...before, parentID: sessionID, title, calledIn };
+  return { ...withNative(withNode(tree, sessionID, now, { order }), native), heardAt: now };
 }
 
 function failed(tree: Tree, error: TurnError, now: number): Tree {
@@ -252,7 +262,7 @@ function withNode(tree: Tree, id: string, now: number, change: Partial<Node>): T
 
 function newNode(id: string, now: number): Node {
   const unknown = { parentID: undefined, title: "", createdAt: now };
-  return { id, ...unknown, activity: "idle", since: now, asked: "", answered: "" };
+  return { id, ...unknown, activity: "idle", since: now, order: NOTHING_HEARD, asked: "", answered: "" };
 }
 
 function newNative(id: string, parentID: string, title: string): Native {
@@ -264,5 +274,5 @@ function withNative(tree: Tree, native: Native): Tree {
 }
 
 function later(one: string, other: string): string {
-  return one > other ? one : other;
+  return one < other ? other : one;
 }

@@ -1,5 +1,6 @@
 import type { HostEvent } from "../host/port.ts";
 import { cleanupAt } from "./delayed-cleanup.ts";
+import { MessageOrder } from "./message-order.ts";
 import { DEEPEST_CHAIN, SessionTree } from "./session-tree.ts";
 import { type NoticedChild, SessionWatch } from "./session-watch.ts";
 import { Signs } from "./signs.ts";
@@ -52,7 +53,8 @@ export interface TaskManagerDependencies {
  * events into {@link TaskEvent}s, applies {@link transition} in one place, and says what has to be looked at.
  */
 export class BackgroundTaskManager {
-  readonly signs = new Signs();
+  readonly order: MessageOrder;
+  readonly signs: Signs;
   readonly tree = new SessionTree();
   private readonly records = new TaskRecords((sessionID) => this.tree.rootOf(sessionID));
   private readonly sessions: SessionWatch;
@@ -64,8 +66,11 @@ export class BackgroundTaskManager {
   private earliest: { readonly version: number; readonly at: number } | undefined;
 
   constructor(private readonly deps: TaskManagerDependencies) {
-    const { tree, signs, records } = this;
+    this.order = new MessageOrder(deps.now);
+    this.signs = new Signs(this.order);
+    const { order, tree, signs, records } = this;
     this.sessions = new SessionWatch({
+      order,
       tree,
       signs,
       records,

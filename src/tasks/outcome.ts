@@ -74,7 +74,7 @@ export function keep(text: string): string {
   return text.length <= KEPT_TEXT_LENGTH ? text : text.slice(-KEPT_TEXT_LENGTH).replace(/^[\uDC00-\uDFFF]/, "");
 }
 
-/** Orders messages by their numeric creation time, ties by id (9 comes before 10). */
-export function byCreation(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {
-  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+/** Orders messages by their numeric creation time (9 comes before 10); those of one moment stay as they came. */
+export function byCreation(a: { readonly createdAt: number }, b: { readonly createdAt: number }): number {
+  return a.createdAt - b.createdAt;
 }

@@ -1,9 +1,10 @@
 import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent, TurnError } from "../host/port.ts";
+import type { MessageOrder } from "./message-order.ts";
 import { ABORT_ERROR } from "./outcome.ts";
 import type { NativeCall, SessionTree } from "./session-tree.ts";
 import type { Signs } from "./signs.ts";
-import type { Origin, Task } from "./task.ts";
+import { isEnded, type Origin, type Task } from "./task.ts";
 import type { TaskEvent } from "./task-event.ts";
 import type { TaskRecords } from "./task-records.ts";
 import { UnneededSessions, type Use } from "./unneeded-sessions.ts";
@@ -14,6 +15,7 @@ export interface NoticedChild extends Pick<Task, "id" | "parentID" | "rootID" | 
 }
 
 export interface SessionWatchDependencies {
+  readonly order: Pick<MessageOrder, "isBefore">;
   readonly tree: SessionTree;
   readonly signs: Signs;
   readonly records: Pick<TaskRecords, "childrenOf" | "deliveredTo" | "get" | "has" | "hasRoot" | "of">;
@@ -65,7 +67,7 @@ export class SessionWatch {
         return this.deps.dispatch(event.sessionID, { type: "errored", error: bare(event.error) });
       case "user-text":
         // A report of ours may come when its reader has just been cancelled: that is no new run.
-        if (!event.ignored && !(event.synthetic && readFrame(event.text) !== undefined))
+        if (!event.ignored && !(event.synthetic && readFrame(event.text) !== undefined) && !this.isOld(event))
           this.deps.dispatch(event.sessionID, { type: "prompted", promptID: event.messageID });
         return this.hostTold(event);
       case "assistant-text":
@@ -279,10 +281,17 @@ export class SessionWatch {
     }
   }
 
-  /** Message ids ascend, so an answer to a later message has read the earlier one too. */
+  /** The host publishes old messages again: of an ended task that is no other run. */
+  private isOld({ sessionID, messageID }: Extract<HostEvent, { type: "user-text" }>): boolean {
+    const task = this.deps.records.get(sessionID);
+    if (task === undefined || !isEnded(task) || task.run.promptID === undefined) return false;
+    return !this.deps.order.isBefore(sessionID, task.run.promptID, messageID);
+  }
+
+  /** An answer to a later message has read the earlier one too. */
   private answered(sessionID: string, userMessageID: string): void {
     for (const task of this.deps.records.deliveredTo(sessionID)) {
-      if (task.delivery.byTurn || userMessageID < task.delivery.messageID) continue;
+      if (task.delivery.byTurn || this.deps.order.isBefore(sessionID, userMessageID, task.delivery.messageID)) continue;
       this.deps.dispatch(task.id, { type: "reconciled", run: task.run.number });
     }
   }

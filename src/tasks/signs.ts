@@ -1,4 +1,5 @@
 import type { Usage } from "../host/port.ts";
+import type { MessageOrder } from "./message-order.ts";
 import { keep, NO_USAGE } from "./outcome.ts";
 
 interface Cell {
@@ -17,6 +18,8 @@ interface Cell {
  */
 export class Signs {
   private readonly cells = new Map<string, Cell>();
+
+  constructor(private readonly order: Pick<MessageOrder, "isBefore">) {}
 
   follow(sessionID: string, now: number): void {
     if (this.cells.has(sessionID)) return;
@@ -42,7 +45,7 @@ export class Signs {
   /** Counts what one complete assistant message has cost. */
   count(sessionID: string, messageID: string, usage: Usage): void {
     const cell = this.cells.get(sessionID);
-    if (cell === undefined || messageID <= cell.countedID) return;
+    if (cell === undefined || !this.order.isBefore(sessionID, cell.countedID, messageID)) return;
     cell.countedID = messageID;
     cell.usage = { tokens: cell.usage.tokens + usage.tokens, cost: cell.usage.cost + usage.cost };
   }

@@ -189,8 +189,8 @@ function aborted(task: LiveTask, now: number): Task {
 
 function prompted(task: Task, promptID: string, now: number, timing: TaskTiming): Task {
   if (isEnded(task)) {
-    // The host publishes old messages again; ids ascend.
-    if (task.run.promptID !== undefined && promptID <= task.run.promptID) return task;
+    // The host publishes it again.
+    if (promptID === task.run.promptID) return task;
     // Nobody asked for this run through the parent: it owes nothing, unless the earlier outcome was still to be told.
     return nextRun(task, task.delivery.state === "pending" ? task.origin : "adopted", { promptID }, now);
   }

@@ -113,12 +113,12 @@ export function sessionHelpers(client: OpencodeClient, events: EventCollector): 
 
     async messages(sessionID) {
       const stored = data("session.messages", await client.session.messages({ path: { id: sessionID } }));
-      return stored.sort((a, b) => a.info.time.created - b.info.time.created || compare(a.info.id, b.info.id));
+      return stored.sort((a, b) => a.info.time.created - b.info.time.created);
     },
 
     async children(sessionID) {
       const children = data("session.children", await client.session.children({ path: { id: sessionID } }));
-      return children.sort((a, b) => a.time.created - b.time.created || compare(a.id, b.id));
+      return children.sort((a, b) => a.time.created - b.time.created);
     },
 
     async metadata(sessionID) {
@@ -172,8 +172,4 @@ function data<T>(operation: string, answer: Answered<T>): T {
   check(operation, answer);
   if (answer.data === undefined) throw new OpencodeRequestError(operation, answer.response?.status ?? 0, "no data");
   return answer.data;
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

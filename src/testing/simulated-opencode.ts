@@ -59,9 +59,13 @@ export class SimulatedOpencode extends SimulatedTurns {
 
   // Turns
 
-  /** A person (or a client) writes. On a busy session the message is answered by a further step. */
-  userSays(sessionID: string, text: string): string {
-    return this.storeText(this.sessions.must(sessionID), text, false);
+  /**
+   * A person (or a client) writes. On a busy session the message is answered by a further step.
+   *
+   * @param messageID a client may choose it, in any form
+   */
+  userSays(sessionID: string, text: string, messageID?: string): string {
+    return this.storeText(this.sessions.must(sessionID), text, false, messageID);
   }
 
   /** Ends the running turn with an error of the provider: the usual pair of idles comes twice. */

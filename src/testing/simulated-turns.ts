@@ -38,8 +38,12 @@ export class SimulatedTurns extends SimulatedTaskTool {
     });
   }
 
-  protected storeText(session: SimulatedSession, text: string, synthetic: boolean): string {
-    const id = this.sessions.messageID();
+  protected storeText(
+    session: SimulatedSession,
+    text: string,
+    synthetic: boolean,
+    id: string = this.sessions.messageID(),
+  ): string {
     const told = () => undefined;
     this.store(
       session,

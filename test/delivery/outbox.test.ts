@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   EMPTY,
   type Found,
+  hasMessage,
   type Message,
   type Outbox,
   type OutboxEffect,
@@ -28,15 +29,23 @@ function backingOff(attempt = 1): Outbox {
   return { state: "backing-off", message: MESSAGE, attempt, until: T0 + SECOND };
 }
 
+function withdrawn(times: number, until: number): Outbox {
+  return { state: "withdrawn", withdrawn: { times, at: T0 }, until };
+}
+
 function unverified(attempt = 1): Outbox {
   return { state: "unverified", message: MESSAGE, attempt, looks: 1, until: T0 + 5 * SECOND };
 }
 
 const OUT = [sending(), sent(), backingOff(), unverified()];
-const EVERY = [EMPTY, RESERVED, ...OUT];
+const EVERY = [EMPTY, RESERVED, withdrawn(3, T0 + SECOND), ...OUT];
 
 function step(outbox: Outbox, event: OutboxEvent, now = T0) {
   return transitionOutbox(outbox, event, now);
+}
+
+function answerTo(userMessageID: string): OutboxEvent {
+  return { type: "answer-began", userMessageID, isLater: userMessageID > MESSAGE.id };
 }
 
 function kinds(effects: readonly OutboxEffect[]): readonly string[] {
@@ -62,8 +71,45 @@ describe("written before acted", () => {
   });
 
   test("what is not wanted any more is withdrawn as long as nothing was sent", () => {
-    expect(step(RESERVED, { type: "withdraw" })).toEqual({ outbox: EMPTY, effects: [] });
-    for (const outbox of [EMPTY, ...OUT]) expectInert(outbox, { type: "withdraw" });
+    const { outbox, effects } = step(RESERVED, { type: "withdraw" });
+    expect([outbox.state, effects]).toEqual(["empty", []]);
+    for (const other of [EMPTY, ...OUT]) expectInert(other, { type: "withdraw" });
+  });
+
+  describe("what is withdrawn again and again backs off: each time it was reserved and written (U17)", () => {
+    /** How often it is reserved within a time, by somebody who wants it at once and never still does. */
+    function reservations(withinMs: number): readonly number[] {
+      const moments: number[] = [];
+      let outbox: Outbox = EMPTY;
+      for (let now = T0; now < T0 + withinMs; now += 20) {
+        if (outboxDeadline(outbox) <= now) outbox = step(outbox, { type: "clock", rootIdle: true }, now).outbox;
+        outbox = step(outbox, { type: "put", message: MESSAGE }, now).outbox;
+        if (outbox.state === "reserved") moments.push(now - T0);
+        outbox = step(outbox, { type: "withdraw" }, now).outbox;
+      }
+      return moments;
+    }
+
+    test("twice without a pause, then after a second, two, four …", () => {
+      expect(reservations(20 * SECOND)).toEqual([0, 20, 40, 1_040, 3_040, 7_040, 15_040]);
+    });
+
+    test("and in an hour not a hundred times", () => {
+      expect(reservations(3_600 * SECOND).length).toBeLessThan(100);
+    });
+
+    test("one that goes out ends the row, and so does a minute without a withdrawal", () => {
+      const third: Outbox = { state: "reserved", message: MESSAGE, withdrawn: { times: 2, at: T0 } };
+      expect(step(third, { type: "withdraw" }).outbox).toEqual(withdrawn(3, T0 + SECOND));
+      expect(step(third, { type: "withdraw" }, T0 + 60 * SECOND).outbox.state).toBe("empty");
+      const gone = step(step(third, { type: "stored" }).outbox, { type: "reader-gone" }).outbox;
+      expect(gone).toBe(EMPTY);
+    });
+
+    test("what was restored need not wait", () => {
+      const after = step(withdrawn(9, T0 + 60 * SECOND), { type: "restored", message: MESSAGE });
+      expect(after.outbox.state).toBe("unverified");
+    });
   });
 
   test("a reservation waits for the store, not for the clock", () => {
@@ -128,31 +174,31 @@ describe("refused", () => {
 
 describe("started", () => {
   test("an answer to it ends its way", () => {
-    expect(step(sent(), { type: "answer-began", userMessageID: "msg_5" })).toEqual({
+    expect(step(sent(), answerTo("msg_5"))).toEqual({
       outbox: EMPTY,
       effects: [{ type: "started", message: MESSAGE }],
     });
   });
 
   test("so does an answer to any later user-role message: it has read ours", () => {
-    expect(step(sent(), { type: "answer-began", userMessageID: "msg_6" }).outbox).toBe(EMPTY);
+    expect(step(sent(), answerTo("msg_6")).outbox).toBe(EMPTY);
   });
 
   test.each([sending(), backingOff(), unverified()])(
     "an answer that is faster than the call delivers as well (%#)",
     (outbox) => {
-      const after = step(outbox, { type: "answer-began", userMessageID: "msg_5" });
+      const after = step(outbox, answerTo("msg_5"));
       expect(after.outbox).toBe(EMPTY);
       expect(kinds(after.effects)).toEqual(["delivered", "started"]);
     },
   );
 
   test("an answer to an earlier message is not one to ours", () => {
-    for (const outbox of EVERY) expectInert(outbox, { type: "answer-began", userMessageID: "msg_4" });
+    for (const outbox of EVERY) expectInert(outbox, answerTo("msg_4"));
   });
 
   test("what was never sent is not answered by a turn that runs", () => {
-    for (const outbox of [EMPTY, RESERVED]) expectInert(outbox, { type: "answer-began", userMessageID: "msg_9" });
+    for (const outbox of [EMPTY, RESERVED]) expectInert(outbox, answerTo("msg_9"));
   });
 });
 
@@ -318,7 +364,7 @@ describe("whatever happens", () => {
     fc.constantFrom<OutboxEvent>({ type: "stored" }, { type: "withdraw" }),
     fc.record({ type: fc.constant("accepted" as const), messageID: someID }),
     fc.record({ type: fc.constant("refused" as const), messageID: someID, reason: fc.constant("r") }),
-    fc.record({ type: fc.constant("answer-began" as const), userMessageID: someID }),
+    someID.map(answerTo),
     fc.record({ type: fc.constant("verified" as const), found: someFound, maySend: fc.boolean() }),
     fc.record({ type: fc.constant("clock" as const), rootIdle: fc.boolean() }),
   );
@@ -347,7 +393,7 @@ describe("whatever happens", () => {
             if (type === "send") sends.set(message.id, (sends.get(message.id) ?? 0) + 1);
             if (type === "send") expect(outbox).toMatchObject({ state: "sending", message: { id: message.id } });
           }
-          if (outbox.state === "empty") sends.clear();
+          if (!hasMessage(outbox)) sends.clear();
           for (const count of sends.values()) expect(count).toBeLessThanOrEqual(4);
         });
       }),

@@ -160,7 +160,7 @@ describe("waits for the root", () => {
   });
 
   test("for the answer to the user's message, at most 30 seconds of idle", () => {
-    const unanswered = { messageID: "msg_1", at: T0 };
+    const unanswered = { messageID: "msg_1", isHeard: true, at: T0 };
     const idle = (since: number) => aRoot({ unanswered, activity: { kind: "idle", since } });
     const untilOver = { why: "user-message-unanswered", until: T0 + 30 * SECOND } as const;
     expect(rootReasons(idle(T0 - SECOND), T0 + SECOND)).toEqual([untilOver]);
@@ -169,7 +169,7 @@ describe("waits for the root", () => {
   });
 
   test("a user's message in a busy root has no ceiling: the 30 seconds begin with its idle", () => {
-    const unanswered = { messageID: "msg_1", at: T0 };
+    const unanswered = { messageID: "msg_1", isHeard: true, at: T0 };
     const busy = aRoot({ unanswered, activity: { kind: "busy", askAt: NOW + SECOND } });
     expect(rootReasons(busy, NOW)).toContainEqual({ why: "user-message-unanswered", until: NOW + 30 * SECOND });
   });
@@ -295,7 +295,7 @@ test("every reason is reported at once, in one order", () => {
     activity: { kind: "retrying", until: NOW + SECOND, message: "429" },
     presence: { kind: "asleep", since: T0 },
     asks: [{ askID: "que_1", sessionID: ROOT, kind: "question", about: "Which?" }],
-    unanswered: { messageID: "msg_1", at: T0 },
+    unanswered: { messageID: "msg_1", isHeard: true, at: T0 },
   });
   const tasks = [
     aTask({ id: "ses_1" }),
@@ -323,7 +323,7 @@ describe("no wait without a way out", () => {
       aRoot({ presence: { kind: "quieting", until: T0 } }),
       aRoot({ presence: { kind: "quiet", since: T0 } }),
       aRoot({ presence: { kind: "asleep", since: T0 } }),
-      aRoot({ unanswered: { messageID: "msg_1", at: NOW } }),
+      aRoot({ unanswered: { messageID: "msg_1", isHeard: true, at: NOW } }),
     ];
     for (const root of roots) {
       const reasons = rootReasons(root, NOW);
@@ -377,7 +377,7 @@ describe("in opencode run", () => {
   test("not by talking over the user, whose message came during that step", () => {
     const root = aRoot({
       activity: { kind: "ending", since: NOW, askAt: NOW + SECOND },
-      unanswered: { messageID: "msg_1", at: NOW },
+      unanswered: { messageID: "msg_1", isHeard: true, at: NOW },
     });
     expect(why({ root })).toEqual(["user-message-unanswered"]);
   });
@@ -392,7 +392,7 @@ describe("in opencode run", () => {
   test("in a held turn, tasks are told although it works, is asked, or is spoken to", () => {
     const root = heldRoot({
       asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }],
-      unanswered: { messageID: "msg_1", at: NOW },
+      unanswered: { messageID: "msg_1", isHeard: true, at: NOW },
     });
     expect(rootReasons(root, NOW).map((reason) => reason.why)).toEqual([
       "root-busy",
@@ -422,7 +422,7 @@ describe("in opencode run", () => {
     for (const root of [
       aRoot({ activity: { kind: "busy", askAt: NOW + SECOND } }),
       aRoot({ asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }] }),
-      aRoot({ unanswered: { messageID: "msg_1", at: NOW } }),
+      aRoot({ unanswered: { messageID: "msg_1", isHeard: true, at: NOW } }),
     ]) {
       expect(reportReasons(root, NOW)).toEqual(rootReasons(root, NOW));
       expect(reportReasons(root, NOW)).toHaveLength(1);

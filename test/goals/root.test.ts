@@ -11,7 +11,7 @@ import {
   startTurn,
 } from "../../src/goals/root.ts";
 import type { HostEvent, TurnError } from "../../src/host/port.ts";
-import { aRoot, CHILD, ROOT, T0, VOICE } from "../support/builders.ts";
+import { aRoot, bySpelling, CHILD, ROOT, T0, VOICE } from "../support/builders.ts";
 
 const SECOND = 1_000;
 const ABORTED: TurnError = { name: "MessageAbortedError", message: "aborted" };
@@ -43,7 +43,7 @@ function tool(more: Partial<Extract<HostEvent, { type: "tool" }>> = {}): HostEve
 }
 
 function next(root: Root, event: HostEvent, now = T0 + SECOND): Root {
-  return receiveInRoot(root, event, now);
+  return receiveInRoot(root, event, now, bySpelling);
 }
 
 describe("activity", () => {
@@ -208,7 +208,7 @@ describe("the user's message", () => {
       const turn = { by: "continuation", progressed: true, error: undefined } as const;
       expect(next(aRoot({ presence, turn }), userText())).toMatchObject({
         presence: { kind: "awake" },
-        unanswered: { messageID: "msg_5", at: T0 + SECOND },
+        unanswered: { messageID: "msg_5", isHeard: true, at: T0 + SECOND },
         lastSpokenID: "msg_5",
         turn: { by: "user", progressed: false },
       });
@@ -234,13 +234,13 @@ describe("the user's message", () => {
   });
 
   test("is answered as soon as an answer to it, or to a later message, begins", () => {
-    const root = busyRoot({ unanswered: { messageID: "msg_5", at: T0 } });
+    const root = busyRoot({ unanswered: { messageID: "msg_5", isHeard: true, at: T0 } });
     expect(next(root, answer("msg_5")).unanswered).toBeUndefined();
     expect(next(root, answer("msg_6")).unanswered).toBeUndefined();
     expect(next(root, answer("msg_4")).unanswered).toBeDefined();
     expect(next(root, answer("msg_5", { summary: true })).unanswered).toBeDefined();
     // The message of a command is still being put together: what is answered now is an earlier one.
-    const spoken = busyRoot({ unanswered: { messageID: "msg_4~", at: T0 } });
+    const spoken = busyRoot({ unanswered: { messageID: "msg_4", isHeard: false, at: T0 } });
     expect(next(spoken, answer("msg_4")).unanswered).toBeDefined();
     expect(next(spoken, answer("msg_5")).unanswered).toBeUndefined();
   });

@@ -12,6 +12,7 @@ import {
   aQueuedTask,
   aRoot,
   aTask,
+  bySpelling,
   CHILD,
   delivered,
   GATE,
@@ -40,7 +41,15 @@ function heldRoot(more: Partial<Root> = {}): Root {
 /** A held turn without a goal, in which every task is the root's own to be told. */
 function hold(tasks: readonly Task[] = [], more: Partial<HoldView> = {}): Hold {
   const nothing = { isSending: false, isPreparing: false };
-  const plain = { waits: true, root: heldRoot(), decision: NO_GOAL, ...nothing, canTell: true, now: NOW };
+  const plain = {
+    waits: true,
+    root: heldRoot(),
+    isBefore: bySpelling,
+    decision: NO_GOAL,
+    ...nothing,
+    canTell: true,
+    now: NOW,
+  };
   return decideHold({ ...plain, tasks, addressed: tasks, ...more });
 }
 

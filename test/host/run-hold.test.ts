@@ -25,6 +25,7 @@ class Books {
     keeper: {
       dispatch: (input) => this.dispatch(input),
       goal: () => this.currentGoal,
+      lastOf: (_sessionID, messageIDs) => messageIDs.toSorted().at(-1) ?? "",
       root: (sessionID) => {
         if (!this.known.has(sessionID)) return undefined;
         return aRoot({

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import type { OutboxEffect } from "../../src/delivery/outbox.ts";
 import { ChildReports } from "../../src/keeper/child-reports.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { anEndedTask, aTask, CHILD, delivered, OURS, ROOT, T0 } from "../support/builders.ts";
+import { anEndedTask, aTask, bySpelling, CHILD, delivered, OURS, ROOT, T0 } from "../support/builders.ts";
 
 const HOLD_MS = 900_000;
 const LAUNCHED = { origin: "launched" } as const;
@@ -26,6 +26,7 @@ beforeEach(() => {
   reports = new ChildReports({
     now: () => now,
     ids: { message: () => `msg_${++made}`, part: () => `prt_${made}` },
+    order: { isBefore: (_sessionID, ...ids) => bySpelling(...ids), floor: () => "" },
     holdMs: HOLD_MS,
     hasReadTool: true,
     tasks: () => tasks,

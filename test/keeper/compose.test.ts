@@ -57,7 +57,7 @@ interface Situation {
 /** What is said when the gate itself has decided. */
 function said({ goal, root = aRoot(), tasks = [], now = NOW, waitsFor = [] }: Situation) {
   const decision = goal === undefined ? NO_GOAL : decide(goal, root, tasks, now, GATE);
-  const config = { holdMs: HOLD_MS, hasReadTool: true, waitsFor };
+  const config = { after: root.lastMessageID, holdMs: HOLD_MS, hasReadTool: true, waitsFor };
   return compose({ root, goal, decision, tasks, addressed: tasks, now, ids, ...config });
 }
 
@@ -193,7 +193,7 @@ describe("when the gate does not", () => {
     { presence: { kind: "asleep", since: T0 } },
     { presence: { kind: "quieting", until: NOW + 250 } },
     { asks: [{ askID: "que_1", sessionID: CHILD, kind: "question", about: "Which?" }] },
-    { unanswered: { messageID: "msg_1", at: NOW } },
+    { unanswered: { messageID: "msg_1", isHeard: true, at: NOW } },
   ] satisfies Partial<Root>[])(
     "nothing is told to a root that is busy, quiet, asleep, asked or spoken to (%#)",
     (more) => {
@@ -285,7 +285,7 @@ describe("at the end of the last step of an opencode run", () => {
     { presence: { kind: "quieting", until: NOW + 250 } },
     { presence: { kind: "quiet", since: T0 } },
     { presence: { kind: "asleep", since: T0 } },
-    { unanswered: { messageID: "msg_1", at: NOW } },
+    { unanswered: { messageID: "msg_1", isHeard: true, at: NOW } },
     { activity: { kind: "busy", askAt: NOW + SECOND } },
   ] satisfies Partial<Root>[])("nor to one that is quiet, asleep, spoken to, or not at its end (%#)", (more) => {
     expect(said({ root: ending(more), tasks: [aTask()], waitsFor: [aTask()] })).toBeUndefined();
@@ -300,7 +300,7 @@ describe("in a held turn of an opencode run", () => {
 
   test("outcomes are told although the root is asked, spoken to, or its goal backs off", () => {
     const goal = aGoal({ failures: 1, retryAt: NOW + SECOND });
-    const root = held({ asks: [asking], unanswered: { messageID: "msg_1", at: NOW } });
+    const root = held({ asks: [asking], unanswered: { messageID: "msg_1", isHeard: true, at: NOW } });
     expect(said({ goal, root, tasks: [anEndedTask()] })).toMatchObject({ kind: "task-outcome", outcomes: [{}] });
   });
 

@@ -4,7 +4,7 @@ import type { Answer, HostEvent } from "../../src/host/port.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect } from "../../src/keeper/messages.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
-import { aSession, CHILD, ROOT, T0, UNKNOWN, VOICE } from "../support/builders.ts";
+import { anID, aSession, CHILD, ROOT, T0, UNKNOWN, VOICE } from "../support/builders.ts";
 import { CONFIG } from "../support/keeper-config.ts";
 
 const SECOND = 1_000;
@@ -14,6 +14,7 @@ class Desk {
   readonly clock = new SimulatedClock(T0);
   readonly effects: Effect[] = [];
   private made = 100;
+  writes = 0;
   readonly storage = {
     deadline: Number.POSITIVE_INFINITY,
     clock() {
@@ -27,7 +28,7 @@ class Desk {
     adopts: true,
     owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
     runner: "me",
-    ids: { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` },
+    ids: { message: () => anID(++this.made), part: () => `prt_${this.made}` },
     perform: (effect) => this.effects.push(effect),
     observe: () => undefined,
   });
@@ -48,6 +49,7 @@ class Desk {
       for (const effect of this.effects.splice(0)) {
         if (effect.type === "send") sends.push(effect);
         const { keeper } = this;
+        if (effect.type === "save") this.writes++;
         if (effect.type === "save")
           keeper.dispatch({ type: "saved", rootID: ROOT, revision: effect.revision, result: { kind: "ok" } });
         if (effect.type === "verify")
@@ -105,9 +107,9 @@ describe("what is stored", () => {
   test("what a turn has used is written at its end, although a task keeps the goal from going on", async () => {
     const child = { ...aSession(CHILD), parentID: ROOT };
     desk.host({ type: "session-seen", session: child, created: true }, { ...BUSY, sessionID: CHILD });
-    desk.host(...userSays("msg_2"), BUSY);
+    desk.host(...userSays(anID(2)), BUSY);
     await storedTokens();
-    const used = { ...answer("msg_2", T0), messageID: "msg_3", usage: { tokens: 700, cost: 0 } } as HostEvent;
+    const used = { ...answer(anID(2), T0), messageID: anID(3), usage: { tokens: 700, cost: 0 } } as HostEvent;
     desk.host(used, IDLE);
     expect(await storedTokens()).toBe(700);
   });
@@ -129,7 +131,7 @@ describe("what counts as a turn", () => {
     const [send] = await desk.sends();
     const messageID = send?.prompt.messageID ?? "";
     desk.sent(messageID, { kind: "known", value: undefined });
-    desk.host(...userSays("msg_900"), BUSY, answer("msg_900", undefined), answer("msg_900", desk.clock.now()), IDLE);
+    desk.host(...userSays(anID(900)), BUSY, answer(anID(900), undefined), answer(anID(900), desk.clock.now()), IDLE);
     expect(desk.goal).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
   });
 
@@ -142,12 +144,39 @@ describe("what counts as a turn", () => {
   });
 });
 
+test.each(["msg_user1", "msg_6ba7b810-9dad-11d1-80b4-00c04fd430c8", `msg_ffffffffffff${"x".repeat(14)}`])(
+  "a user's message %s is answered, the goal goes on behind it, and nothing is written in a loop (U17)",
+  async (messageID) => {
+    desk.host(...userSays(messageID), BUSY, answer(messageID, undefined), answer(messageID, desk.clock.now()), IDLE);
+    expect(desk.keeper.root(ROOT)).toMatchObject({ lastMessageID: messageID, unanswered: undefined });
+    const [send] = await desk.sends();
+    expect(send?.prompt.text).toContain('kind="continuation"');
+    desk.sent(send?.prompt.messageID ?? "", { kind: "known", value: undefined });
+    for (let seconds = 0; seconds < 40; seconds++) await desk.sends();
+    expect(desk.writes).toBeLessThan(10);
+  },
+);
+
+test("the order of a session's messages goes with its books, and with the session", () => {
+  const { keeper } = new Desk();
+  const other = aSession("ses_other");
+  const hear = (...events: readonly HostEvent[]) => {
+    for (const event of events) keeper.dispatch({ type: "host", event });
+    return keeper.manager.order.size;
+  };
+  for (const session of [aSession(ROOT), other]) hear({ type: "session-seen", session, created: true });
+  hear(...userSays("msg_user1"), BUSY);
+  expect(hear({ type: "user-message", sessionID: other.id, messageID: "msg_user1", voice: VOICE })).toBe(2);
+  expect(hear({ type: "session-deleted", sessionID: other.id })).toBe(1);
+  expect(hear(answer("msg_user1", T0), IDLE)).toBe(0);
+});
+
 test("a turn that failed before there was a goal is no turn of that goal, however long nothing was asked", async () => {
   const before = new Desk();
   const { clock, keeper } = before;
   const error = { name: "APIError", message: "no such key", statusCode: 401 };
   before.host({ type: "session-seen", session: aSession(ROOT), created: true });
-  before.host(...userSays("msg_1"), BUSY, answer("msg_1", undefined));
+  before.host(...userSays(anID(1)), BUSY, answer(anID(1), undefined));
   before.host({ type: "session-error", sessionID: ROOT, error }, IDLE, IDLE);
   await clock.advance(3_600 * SECOND);
   expect(keeper.sizes.roots).toBe(0);
@@ -168,7 +197,7 @@ test("the records of a deleted root go without its books being opened or written
   await desk.sends();
   const told = { taskID: CHILD, ended: "completed", text: "done" } as const;
   const text = { text: "<task …>", synthetic: true, ignored: false, told };
-  desk.host({ type: "user-text", sessionID: ROOT, messageID: "msg_900", ...text }, answer("msg_900", desk.clock.now()));
+  desk.host({ type: "user-text", sessionID: ROOT, messageID: anID(900), ...text }, answer(anID(900), desk.clock.now()));
   await desk.clock.advance(SECOND);
   desk.host({ type: "session-deleted", sessionID: "ses_2", parentID: ROOT });
   desk.host({ type: "session-deleted", sessionID: ROOT });

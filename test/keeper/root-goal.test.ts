@@ -4,7 +4,7 @@ import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 import type { Effect, Observation } from "../../src/keeper/messages.ts";
 import { RootGoal } from "../../src/keeper/root-goal.ts";
-import { aGoal, aRoot, aTask, CHILD, GATE, ROOT, T0, TIMING } from "../support/builders.ts";
+import { aGoal, aRoot, aTask, bySpelling, CHILD, GATE, ROOT, T0, TIMING } from "../support/builders.ts";
 
 const LIMITS = { budget: { turns: 25, tokens: 1_000, ms: 0 }, maxPromptFailures: 3, noProgressTurns: 0 };
 const config = {
@@ -34,6 +34,7 @@ beforeEach(() => {
     now: () => now,
     config,
     ids: { message: () => "msg_5" },
+    order: { isBefore: (_sessionID, ...ids) => bySpelling(...ids) },
     onChange: (_, event) => changes.push(event),
     perform: (effect) => performed.push(effect),
     observe: (observation) => observed.push(observation),

@@ -3,7 +3,7 @@ import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 import { RootSession } from "../../src/keeper/root-session.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { anAbortedTask, aTask, ROOT, T0 } from "../support/builders.ts";
+import { anAbortedTask, aTask, bySpelling, ROOT, T0 } from "../support/builders.ts";
 
 const ABORTED = { name: "MessageAbortedError", message: "aborted" };
 const PAUSED: GoalEvent = { type: "pause", by: "user", reason: "you interrupted" };
@@ -34,6 +34,7 @@ class Watched {
   readonly session = new RootSession(ROOT, {
     now: () => this.now,
     tasks: () => this.tasks,
+    isBefore: bySpelling,
     run: undefined,
     lastSignAt: () => this.now,
     onGoalEvent: (event) => this.told.push(event),

@@ -8,13 +8,26 @@ import { Keeper } from "../../src/keeper/keeper.ts";
 import type { Effect, Saved } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
-import { aGoal, aLook, aMessage, aSession, CHILD, GATE, known, ROOT, T0, TIMING, VOICE } from "../support/builders.ts";
+import {
+  aGoal,
+  aLook,
+  aMessage,
+  anID,
+  aSession,
+  CHILD,
+  GATE,
+  known,
+  ROOT,
+  T0,
+  TIMING,
+  VOICE,
+} from "../support/builders.ts";
 
 const SECOND = 1_000;
 const CEILING = 1_800 * SECOND;
 const SET = { type: "set", id: "goal_1", objective: "make the build pass" } as const;
 const IDLE: HostEvent = { type: "session-idle", sessionID: ROOT };
-const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: "msg_a", readID: "msg_1" };
+const HELD: HostEvent = { type: "turn-held", sessionID: ROOT, messageID: anID(999), readID: anID(1) };
 const GOES_ON: HostEvent = { type: "turn-goes-on", sessionID: ROOT };
 const ABORT: HostEvent = {
   type: "session-error",
@@ -45,7 +58,7 @@ class Turn {
   sends = true;
   clocks = 0;
   private made = 200;
-  private lastID = "msg_100";
+  private lastID = anID(100);
   private readonly found = new Map<string, "finished" | "failed">();
 
   constructor({ run = {}, elsewhere = false, maxAutoTurns = 25, noProgressTurns = 0 }: Settings = {}) {
@@ -65,7 +78,7 @@ class Turn {
       adopts: true,
       owner: { host: "h", pid: 1, processStartedAt: 1, instance: "me" },
       runner: "me",
-      ids: { message: () => `msg_${++this.made}`, part: () => `prt_${this.made}` },
+      ids: { message: () => anID(++this.made), part: () => `prt_${this.made}` },
       perform: (effect) => this.perform(effect),
       observe: (observation) => {
         if (observation.type === "hold") this.holds.push(observation.hold);
@@ -114,20 +127,20 @@ class Turn {
     return this.host({
       type: "assistant-message",
       sessionID: ROOT,
-      messageID: "msg_a",
+      messageID: anID(999),
       parentID: this.lastID,
       ...message,
     });
   }
 
   usesTool(): this {
-    const part = { messageID: "msg_a", callID: "call_1", tool: "bash", state: "completed", output: "" } as const;
+    const part = { messageID: anID(999), callID: "call_1", tool: "bash", state: "completed", output: "" } as const;
     return this.host({ type: "tool", sessionID: ROOT, ...part });
   }
 
   /** Its last step is complete: the turn ends in a few milliseconds. */
   stepEnds(parentID = this.lastID): this {
-    return this.host({ type: "step-ended", sessionID: ROOT, messageID: "msg_a", readID: parentID });
+    return this.host({ type: "step-ended", sessionID: ROOT, messageID: anID(999), readID: parentID });
   }
 
   setGoal(): this {
@@ -150,7 +163,7 @@ class Turn {
   /** A task of OpenCode's own Task tool, which OpenCode tells about. */
   startsNative(id: string): this {
     const child = { sessionID: id, background: true, title: `title of ${id}` };
-    const part = { messageID: "msg_a", callID: id, tool: "task", output: "" };
+    const part = { messageID: anID(999), callID: id, tool: "task", output: "" };
     return this.host(
       { type: "session-seen", session: aSession(id, { parentID: ROOT }), created: true },
       { type: "tool", sessionID: ROOT, state: "running", ...part, child },
@@ -309,7 +322,7 @@ describe("a turn with a task", () => {
     expect(turn.isHeld).toBe(true);
     turn.host({ type: "session-idle", sessionID: CHILD });
     const told = { taskID: CHILD, ended: "completed", text: "done" } as const;
-    const message = { sessionID: ROOT, messageID: "msg_300" } as const;
+    const message = { sessionID: ROOT, messageID: anID(300) } as const;
     turn.host(
       { type: "user-message", ...message, voice: VOICE },
       { type: "user-text", ...message, text: "<task …>", synthetic: true, ignored: false, told },
@@ -440,7 +453,7 @@ describe("a turn is never left hanging", () => {
 describe("an abort while the goal sleeps", () => {
   test("lets the turn go, too", async () => {
     turn = asleep();
-    turn.userSays("msg_300").answers();
+    turn.userSays(anID(300)).answers();
     await turn.launches(CHILD);
     turn.host(HELD);
     expect(turn.isHeld).toBe(true);
@@ -450,11 +463,11 @@ describe("an abort while the goal sleeps", () => {
 });
 
 describe("a continuation that an earlier process has sent", () => {
-  const { text: _text, ...reserved } = aMessage({ id: "msg_150", kind: "continuation" });
+  const { text: _text, ...reserved } = aMessage({ id: anID(150), kind: "continuation" });
 
   function finds(found: Found, wakes = false): number | undefined {
     turn = asleep({ reserved });
-    turn.userSays("msg_300");
+    turn.userSays(anID(300));
     if (wakes) turn.keeper.dispatch({ type: "wake", rootID: ROOT });
     turn.keeper.dispatch({ type: "verified", rootID: ROOT, sessionID: ROOT, found });
     return turn.keeper.goal(ROOT)?.turns;
@@ -594,7 +607,7 @@ describe("the ceiling", () => {
     turn.takes();
     const told = { taskID: "ses_2", ended: "completed", text: "done" } as const;
     const text = { text: "<task …>", synthetic: true, ignored: false, told };
-    turn.host({ type: "user-text", sessionID: ROOT, messageID: "msg_300", ...text });
+    turn.host({ type: "user-text", sessionID: ROOT, messageID: anID(300), ...text });
     await turn.works(CEILING);
     const before = turn.sent.length;
     turn.host(HELD);
@@ -713,7 +726,7 @@ describe("a goal in a run", () => {
 
   test("does not go on after a step that a newer message follows: the turn is not at its end", () => {
     turn.host(HELD);
-    turn.userSays("msg_300").stepEnds("msg_100");
+    turn.userSays(anID(300)).stepEnds(anID(100));
     expect(turn.sent).toEqual([]);
     turn.answers().host(HELD).stepEnds();
     expect(turn.kinds).toEqual(["continuation"]);
@@ -867,7 +880,7 @@ describe("a goal that sleeps", () => {
   });
 
   test("is left asleep by a prompt, whose own tasks are waited for and told", async () => {
-    turn.userSays("msg_300").answers();
+    turn.userSays(anID(300)).answers();
     expect(turn.keeper.root(ROOT)?.presence.kind).toBe("goal-asleep");
     await turn.launches(CHILD);
     turn.host(HELD);
@@ -879,14 +892,14 @@ describe("a goal that sleeps", () => {
   });
 
   test("is not woken by the user's second message either", () => {
-    turn.userSays("msg_300").answers().host(HELD).stepEnds().userSays("msg_301").answers().host(HELD).stepEnds();
+    turn.userSays(anID(300)).answers().host(HELD).stepEnds().userSays(anID(301)).answers().host(HELD).stepEnds();
     expect(turn.keeper.root(ROOT)?.presence.kind).toBe("goal-asleep");
     expect(turn.sent).toEqual([]);
   });
 
   test("is woken by its command, and stays awake when the message of that arrives", () => {
     turn.keeper.dispatch({ type: "user-speaks", rootID: ROOT });
-    turn.userSays("msg_300").answers();
+    turn.userSays(anID(300)).answers();
     expect(turn.keeper.root(ROOT)?.presence.kind).toBe("awake");
     turn.host(HELD).stepEnds();
     expect(turn.kinds).toEqual(["continuation"]);
@@ -897,7 +910,7 @@ describe("a goal that sleeps", () => {
     const owner = { host: "h", pid: 7, processStartedAt: 7, instance: "earlier" };
     const stored: StoredRoot = { version: 1, self: ROOT, owner, claim: 1, revision: 1, goal: aGoal(), tasks: [] };
     other.keeper.dispatch({ type: "restored", stored, awake: false, elsewhere: [] });
-    other.userSays("msg_300");
+    other.userSays(anID(300));
     expect(other.keeper.root(ROOT)?.presence.kind).toBe("awake");
   });
 });

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { frame, readFrame } from "../../src/delivery/frame.ts";
 import type { Message, OutboxEffect } from "../../src/delivery/outbox.ts";
 import { SessionSender } from "../../src/keeper/session-sender.ts";
-import { aMessage, T0 } from "../support/builders.ts";
+import { aMessage, bySpelling, T0 } from "../support/builders.ts";
 
 const OUTCOME = { taskID: "ses_1", run: 1 };
 
@@ -20,6 +20,8 @@ class Session {
     ids: this.ids,
     wanted: () => this.wanted,
     lastMessageID: () => this.lastMessageID,
+    isBefore: bySpelling,
+    floor: () => "",
     storedID: () => this.storedID,
     onChange: () => undefined,
     onEffect: (effect) => this.effects.push(effect),
@@ -95,7 +97,7 @@ describe("ids that are stored ahead", () => {
     session.stores();
     session.wants("continuation").work();
     expect(session.sender.hasSpare).toBe(false);
-    session.sender.event({ type: "answer-began", userMessageID: session.sent[0]?.id ?? "" });
+    session.sender.answerBegan(session.sent[0]?.id ?? "");
     session.wants("continuation").work();
     expect(session.sent).toHaveLength(1);
     const next = session.stores();
@@ -145,7 +147,7 @@ describe("the ids of a message that the host has without its text", () => {
 
   test("are taken once, although nothing shows that the host has it", () => {
     session.wants("task-outcome", [OUTCOME]).work().stores();
-    session.work().sender.event({ type: "answer-began", userMessageID: "msg_5" });
+    session.work().sender.answerBegan("msg_5");
     session.wants("task-outcome", [OUTCOME]).work();
     expect(session.stores()).not.toBe("msg_5");
   });
@@ -157,7 +159,7 @@ describe("the ids of a message that the host has without its text", () => {
     session.sender.event({ type: "clock", rootIdle: true });
     session.sender.event({ type: "verified", found: { kind: "torn" }, maySend: true });
     expect(session.sent.map(({ id }) => id)).toEqual(["msg_5", "msg_5"]);
-    session.sender.event({ type: "answer-began", userMessageID: "msg_5" });
+    session.sender.answerBegan("msg_5");
     session.wants("task-outcome", [OUTCOME]).work();
     expect(session.stores()).not.toBe("msg_5");
   });
@@ -180,7 +182,7 @@ test("a message is under way until the host has it, and on its way until it is a
   expect(isUnderWay()).toEqual([true, true]);
   sender.event({ type: "accepted", messageID: session.storedID ?? "" });
   expect(isUnderWay()).toEqual([false, true]);
-  sender.event({ type: "answer-began", userMessageID: session.storedID ?? "" });
+  sender.answerBegan(session.storedID ?? "");
   expect(isUnderWay()).toEqual([false, false]);
 });
 

@@ -366,10 +366,12 @@ export class Book {
   private answered(rootID: string, event: Extract<HostEvent, { type: "assistant-message" }>): void {
     const root = this.root(rootID);
     if (event.summary) return;
-    if (root.unanswered !== undefined && event.parentID >= root.unanswered.messageID) root.unanswered = undefined;
+    const { host } = this.world;
+    const isFrom = (messageID: string) => host.isFrom(rootID, event.parentID, messageID);
+    if (root.unanswered !== undefined && isFrom(root.unanswered.messageID)) root.unanswered = undefined;
     const { out } = root;
     const wasSent = out?.acceptedAt !== undefined && this.now < out.acceptedAt + STARTS_MS;
-    const reads = out !== undefined && (wasSent ? event.parentID >= out.messageID : event.parentID === out.messageID);
+    const reads = out !== undefined && (wasSent ? isFrom(out.messageID) : event.parentID === out.messageID);
     if (out !== undefined && reads && !out.started) {
       out.started = true;
       for (const id of out.overdue) {
@@ -383,7 +385,9 @@ export class Book {
   }
 
   private reportsAnswered(rootID: string, parentID: string): void {
-    for (const report of this.root(rootID).reports) if (parentID >= report.messageID) report.answered = true;
+    const { host } = this.world;
+    for (const report of this.root(rootID).reports)
+      if (host.isFrom(rootID, parentID, report.messageID)) report.answered = true;
   }
 
   // What the keeper does

@@ -9,6 +9,27 @@ export class ModelHost extends SimulatedHost {
     return this.sessions.messageID();
   }
 
+  private said = 0;
+
+  /** A client that names no message has OpenCode do it; others have ids of any form. */
+  override userSays(sessionID: string, text: string, messageID?: string): string {
+    const nth = ++this.said;
+    const now = this.options.clock.now();
+    const anHourAhead = `msg_${stampAt(now + 3_600_000)}${String(nth).padStart(14, "0")}`;
+    const high = `msg_ffffffffffff${String(nth).padStart(14, "0")}`;
+    const uuid = `msg_6ba7b810-9dad-11d1-80b4-${String(nth).padStart(12, "0")}`;
+    // By the moment, which is as good as chance.
+    const form = [undefined, `msg_user${nth}`, high, undefined, uuid, anHourAhead][(now + nth) % 6];
+    return super.userSays(sessionID, text, messageID ?? form);
+  }
+
+  /** Whether a message of a session is this one, or was stored behind it. */
+  isFrom(sessionID: string, messageID: string, firstID: string): boolean {
+    const ids = this.exists(sessionID) ? this.messages(sessionID).map(({ id }) => id) : [];
+    const first = ids.indexOf(firstID);
+    return messageID === firstID || (first >= 0 && ids.indexOf(messageID) > first);
+  }
+
   /** The user has chosen another agent and writes. */
   saysAs(sessionID: string, text: string, voice: Voice): void {
     const session = this.sessions.must(sessionID);
@@ -35,4 +56,8 @@ export class ModelHost extends SimulatedHost {
   isEnding(_sessionID: string): boolean {
     return false;
   }
+}
+
+function stampAt(ms: number): string {
+  return ((ms * 4096) % 2 ** 48).toString(16).padStart(12, "0");
 }

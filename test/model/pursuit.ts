@@ -242,7 +242,8 @@ export class Pursuit {
     const goal = this.of(rootID);
     if (completedAt === undefined) this.turnsBegin(rootID, parentID);
     // What the user has said since makes the turn his own.
-    const isOurs = goal.begun.has(parentID) && !goal.wrapUps?.has(parentID) && parentID > goal.spokenID;
+    const isSpoken = this.world.host.isFrom(rootID, goal.spokenID, parentID);
+    const isOurs = goal.begun.has(parentID) && !goal.wrapUps?.has(parentID) && !isSpoken;
     if (isOurs && finish === "stop") goal.fruitless.add(parentID);
     if (completedAt !== undefined) this.change(rootID, { notBefore: 0, failures: 0 });
   }
@@ -250,7 +251,7 @@ export class Pursuit {
   /** An answer reads everything that was said before. */
   private turnsBegin(rootID: string, parentID: string): void {
     for (const id of this.unread.keys()) {
-      if (this.unread.get(id) !== rootID || id > parentID) continue;
+      if (this.unread.get(id) !== rootID || !this.world.host.isFrom(rootID, parentID, id)) continue;
       this.unread.delete(id);
       this.of(rootID).begun.add(id);
     }
@@ -405,7 +406,9 @@ export class Pursuit {
       if (message.role !== "user" || readFrame(part?.text ?? "")?.kind !== "continuation") return [];
       // Stored late, behind a later one, it is taken for read with that.
       const reads = (answer: SimulatedMessage, place: number) =>
-        answer.role === "assistant" && !answer.summary && (place > at || (answer.parentID ?? "") >= message.id);
+        answer.role === "assistant" &&
+        !answer.summary &&
+        (place > at || this.world.host.isFrom(rootID, answer.parentID ?? "", message.id));
       const isRecent = messages.some((other, place) => reads(other, place) && other.storedAt >= since);
       return isRecent ? [message.id] : [];
     });

@@ -111,11 +111,13 @@ export class RunJudge {
     return this.world.config.run?.waits === false && this.world.keeper.tasks(rootID).length > 0;
   }
 
-  /** What the host has stored beside a message of ours sorts behind it, and looks unread: see found.test.ts. */
+  /** What the host has stored beside a message of ours stands behind it, and looks unread: see found.test.ts. */
   private looksUnread(rootID: string): boolean {
     const messages = this.world.host.messages(rootID);
     const asked = messages.findLast(({ role, summary }) => role === "assistant" && !summary)?.parentID ?? "";
-    return messages.some(({ id, role }) => role === "user" && id > asked);
+    return messages.some(
+      ({ id, role }) => role === "user" && id !== asked && this.world.host.isFrom(rootID, id, asked),
+    );
   }
 
   /** Soon after `since`. */

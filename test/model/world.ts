@@ -366,6 +366,7 @@ export class World {
       announce: () => undefined,
       keeper: {
         goal: (rootID) => keeper.goal(rootID),
+        lastOf: (sessionID, messageIDs) => keeper.lastOf(sessionID, messageIDs),
         root: (rootID) => keeper.root(rootID),
         dispatch: (input) => {
           if (input.type === "host") this.passTurn(input.event);

@@ -2,7 +2,7 @@
 import type { TurnError } from "../../src/host/port.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { newTree, receive, type Tree, type TreeEvent } from "../../src/session-tree/tree.ts";
-import { CHILD, ROOT, T0 } from "../support/builders.ts";
+import { anID, CHILD, ROOT, T0 } from "../support/builders.ts";
 
 export const ERROR: TurnError = { name: "APIError", message: "the key is wrong", statusCode: 401 };
 export const ABORTED: TurnError = { name: "MessageAbortedError", message: "Aborted" };
@@ -26,24 +26,31 @@ export function idle(sessionID: string): TreeEvent {
   return { type: "session-idle", sessionID };
 }
 
-/** Message ids ascend; `msg_1` is older than `msg_2`. */
-export function says(messageID: string, sessionID = ROOT): TreeEvent {
+/** Messages are named in their order: `msg_1` is older than `msg_2`. Their ids are of OpenCode's own form. */
+function idOf(name: string, nth = 0): string {
+  return anID(Number(name.slice("msg_".length)) * 10 + nth);
+}
+
+export function says(name: string, sessionID = ROOT): TreeEvent {
+  const messageID = idOf(name);
   return { type: "user-text", sessionID, messageID, text: "go", synthetic: false, ignored: false };
 }
 
-export function answers(parentID: string, error?: TurnError, sessionID = ROOT): TreeEvent {
-  const message = { sessionID, messageID: `${parentID}a`, parentID, summary: false, usage: undefined };
+export function answers(name: string, error?: TurnError, sessionID = ROOT): TreeEvent {
+  const message = { sessionID, messageID: idOf(name, 1), parentID: idOf(name), summary: false, usage: undefined };
   return { type: "assistant-message", ...message, completedAt: T0, error };
 }
 
 /** OpenCode's own Task tool has sent a background task off. */
-export function sendsOff(messageID: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+export function sendsOff(name: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+  const messageID = idOf(name);
   const child = { sessionID: taskID, background: true, title: "look at the tests" };
   return { type: "tool", sessionID, messageID, callID: "call", tool: "task", state: "completed", output: "", child };
 }
 
 /** OpenCode reports the end of one. */
-export function reports(messageID: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+export function reports(name: string, taskID = CHILD, sessionID = ROOT): TreeEvent {
+  const messageID = idOf(name);
   const told = { taskID, ended: "completed", text: "done" } as const;
   return { type: "user-text", sessionID, messageID, text: "", synthetic: true, ignored: false, told };
 }

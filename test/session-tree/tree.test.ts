@@ -16,6 +16,7 @@ import {
   aGoal,
   aGoalThatIs,
   anEndedTask,
+  anID,
   aQueuedTask,
   aTask,
   CHILD,
@@ -125,6 +126,20 @@ describe("what is owed below a root", () => {
     const again = story([says("msg_2")], after([says("msg_2")]), T0 + ANSWER_BEGINS_WITHIN_MS - 1);
     expect(why(again, T0 + ANSWER_BEGINS_WITHIN_MS)).toEqual([]);
   });
+
+  test.each(["msg_user1", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", `msg_ffffffffffff${"x".repeat(14)}`])(
+    "the answer to a message with an id of any form, and no answer to one before it is taken for it: %s (U17)",
+    (messageID) => {
+      const asks: TreeEvent = { ...says("msg_1"), messageID } as TreeEvent;
+      const reads: TreeEvent = { ...answers("msg_1"), parentID: messageID, messageID: anID(35) } as TreeEvent;
+      const open = story([session(ROOT), busy(ROOT), says("msg_1"), asks, answers("msg_1"), idle(ROOT)]);
+      expect(why(open)).toEqual([`unanswered ${ROOT}`]);
+      const done = story([busy(ROOT), reads, idle(ROOT)], open);
+      expect(why(done)).toEqual([]);
+      // A message behind it wants its own.
+      expect(why(story([says("msg_9"), reads, idle(ROOT)], done))).toEqual([`unanswered ${ROOT}`]);
+    },
+  );
 
   test("nothing for a message that no model reads", () => {
     expect(why(after([{ ...says("msg_2"), ignored: true } as TreeEvent]))).toEqual([]);

@@ -5,8 +5,17 @@ import type { Goal } from "../../src/goals/goal.ts";
 import type { Root } from "../../src/goals/root.ts";
 import type { SessionInfo, TranscriptMessage, Voice } from "../../src/host/port.ts";
 import type { Look } from "../../src/tasks/grace-period-pruner.ts";
+import type { IsBefore } from "../../src/tasks/message-order.ts";
 import { NO_USAGE, type Reading } from "../../src/tasks/outcome.ts";
 import type { Delivery, EndedTask, MissingTask, QueuedTask, RunningTask, TaskTiming } from "../../src/tasks/task.ts";
+
+/** A message's id of OpenCode's own form: of two the one with the higher number is the later one. */
+export function anID(number: number): string {
+  return `msg_${((T0 * 4096 + number) % 2 ** 48).toString(16).padStart(12, "0")}${"0".repeat(14)}`;
+}
+
+/** The order of messages whose ids are all of one form: "msg_1" comes before "msg_2". */
+export const bySpelling: IsBefore = (one, other) => one < other;
 
 /** The moment at which everything here begins; epoch ms. */
 export const T0 = 1_800_000_000_000;

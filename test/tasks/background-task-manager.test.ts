@@ -5,6 +5,7 @@ import type { TaskEffect } from "../../src/tasks/task-event.ts";
 import {
   aLook,
   anEndedTask,
+  anID,
   aQueuedTask,
   aSession,
   CHILD,
@@ -90,7 +91,7 @@ function call(more: Partial<Extract<HostEvent, { type: "tool" }>> & { background
   return { type: "tool", state: "running", ...part, child, ...event };
 }
 
-function hostTold(sessionID = ROOT, messageID = "msg_5"): HostEvent {
+function hostTold(sessionID = ROOT, messageID = anID(5)): HostEvent {
   const told = { taskID: CHILD, ended: "completed", text: "the result" } as const;
   return { type: "user-text", sessionID, messageID, text: "<task …>", synthetic: true, ignored: false, told };
 }
@@ -289,12 +290,12 @@ describe("what events mean for a task", () => {
   });
 
   test("a user message that no model reads is no prompt", () => {
-    const said = { type: "user-text", sessionID: CHILD, messageID: "msg_1", text: "t", synthetic: false } as const;
+    const said = { type: "user-text", sessionID: CHILD, messageID: anID(1), text: "t", synthetic: false } as const;
     const seen = books()
       .watch()
       .receive(busy(), { ...said, ignored: true });
     expect(seen.task()).not.toHaveProperty("run.promptID");
-    expect(seen.receive({ ...said, ignored: false }).task()).toMatchObject({ run: { promptID: "msg_1" } });
+    expect(seen.receive({ ...said, ignored: false }).task()).toMatchObject({ run: { promptID: anID(1) } });
   });
 
   test("the host's message settles the task of its own parent only", () => {
@@ -319,27 +320,35 @@ describe("what events mean for a task", () => {
 
 describe("reconciled", () => {
   function told(): Books {
-    return books().receive(call({ background: true }), busy(), hostTold(ROOT, "msg_5"));
+    return books().receive(call({ background: true }), busy(), hostTold(ROOT, anID(5)));
   }
 
   test("by an ended answer to the outcome's message", () => {
-    expect(told().receive(answer("msg_5")).task()).toMatchObject({ delivery: { state: "reconciled" } });
+    expect(
+      told()
+        .receive(answer(anID(5)))
+        .task(),
+    ).toMatchObject({ delivery: { state: "reconciled" } });
   });
 
   test("by an answer to any later message: it has read the earlier one", () => {
-    expect(told().receive(answer("msg_6")).task()).toMatchObject({ delivery: { state: "reconciled" } });
+    expect(
+      told()
+        .receive(answer(anID(6)))
+        .task(),
+    ).toMatchObject({ delivery: { state: "reconciled" } });
   });
 
   test("also by an answer that ended with an error", () => {
-    const failed = answer("msg_5", { error: { name: "APIError", message: "m" } });
+    const failed = answer(anID(5), { error: { name: "APIError", message: "m" } });
     expect(told().receive(failed).task()).toMatchObject({ delivery: { state: "reconciled" } });
   });
 
   test.each([
-    ["an answer to an earlier message", answer("msg_4")],
-    ["a summary", answer("msg_5", { summary: true })],
-    ["an answer that is still written", answer("msg_5", { completedAt: undefined })],
-    ["an answer in another session", answer("msg_5", { sessionID: CHILD })],
+    ["an answer to an earlier message", answer(anID(4))],
+    ["a summary", answer(anID(5), { summary: true })],
+    ["an answer that is still written", answer(anID(5), { completedAt: undefined })],
+    ["an answer in another session", answer(anID(5), { sessionID: CHILD })],
     ["the parent's idle alone", idle(ROOT)],
   ] satisfies [string, HostEvent][])("not by %s", (_what, event) => {
     expect(told().receive(event).task()).toMatchObject({ delivery: { state: "delivered" } });
@@ -467,7 +476,7 @@ describe("a prompt behind a turn of its user's", () => {
   const sent = aQueuedTask({
     origin: "launched",
     launch: { voice: { agent: "general" }, unstable: false },
-    run: { number: 1, startedAt: T0, promptID: "msg_5", attempt: 1 },
+    run: { number: 1, startedAt: T0, promptID: anID(5), attempt: 1 },
     waits,
   });
 
@@ -593,7 +602,7 @@ describe("the tree is not a leak", () => {
     const seen = books().watch().receive(busy());
     seen.manager.dispatch(CHILD, { type: "cancel", reason: "enough", text: undefined });
     seen.manager.dispatch(CHILD, { type: "looked", run: 1, look: aLook({ kind: "unfinished", text: "" }) });
-    seen.manager.dispatch(CHILD, { type: "delivered", run: 1, sessionID: ROOT, messageID: "msg_1" });
+    seen.manager.dispatch(CHILD, { type: "delivered", run: 1, sessionID: ROOT, messageID: anID(1) });
     seen.manager.dispatch(CHILD, { type: "reconciled", run: 1 });
     seen.tickAt(T0 + TIMING.cleanupDelayMs);
     expect(seen.task()).toBeUndefined();
