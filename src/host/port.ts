@@ -110,6 +110,8 @@ export interface SessionInfo {
   readonly parentID?: string;
   readonly title: string;
   readonly createdAt: number;
+  /** When the host last changed it, its metadata among others. */
+  readonly updatedAt?: number;
   readonly archived: boolean;
   readonly directory?: string;
   /** Its own permission rules, which are stronger than those of any agent. */

@@ -20,6 +20,7 @@ export function readSession(value: unknown): SessionInfo | undefined {
   const time = record(info.time);
   const parentID = text(info.parentID);
   const directory = text(info.directory);
+  const updatedAt = moment(time.updated);
   const { id: modelID, providerID, variant } = record(info.model);
   const voice = readVoice({ agent: info.agent, model: { modelID, providerID, variant } });
   return {
@@ -29,6 +30,7 @@ export function readSession(value: unknown): SessionInfo | undefined {
     ...(voice === undefined ? {} : { voice }),
     title: text(info.title) ?? "",
     createdAt: moment(time.created) ?? 0,
+    ...(updatedAt === undefined ? {} : { updatedAt }),
     archived: moment(time.archived) !== undefined,
     ...(Array.isArray(info.permission) ? { rules: readRules(info.permission) } : {}),
     metadata: record(info.metadata),

@@ -65,6 +65,8 @@ interface Lost extends Write {
   readonly replaced: Metadata;
 }
 
+/** What a write has replaced is put back at once so often in a row: of one who writes without a pause each may replace more. */
+const MOST_PUT_BACK = 10;
 /** Writes whose events are waited for: they come in order, so more than this means that they do not come. */
 const MOST_WRITES = 50;
 /** The event about the last write into a root has come by then, or it never comes: what it was waited for is given up. */
@@ -80,9 +82,11 @@ export class Store {
   private readonly writing = new Map<string, readonly Write[]>();
   /** Roots that were ever saved from here: what others write into any other session is of no interest. */
   private readonly kept = new Set<string>();
-  /** The foreign keys in the last event about a root. */
-  private readonly shown = new Map<string, Metadata>();
+  /** The foreign keys in the last event about a root, and when they were so; epoch ms. */
+  private readonly shown = new Map<string, { readonly foreign: Metadata; readonly at: number }>();
   private readonly lost = new Map<string, readonly Lost[]>();
+  /** How many writes in a row have replaced something, by root. */
+  private readonly replacing = new Map<string, number>();
   /** Roots of which nothing is kept once the events about the last writes have come, and until when; the earliest first. */
   private readonly leaving = new Map<string, number>();
 
@@ -107,7 +111,7 @@ export class Store {
     if (loaded.kind === "unreadable")
       this.deps.host.log("warn", `goalkeeper: stored state of ${rootID} is set aside: ${loaded.problem}`);
     const lost = this.lost.get(rootID) ?? [];
-    const foreign = foreignKeys(metadata, this.deps.key);
+    const foreign = this.newest(read.value);
     const wrote = {
       ...lost.reduce(writeBack, foreign),
       ...(loaded.kind === "unreadable" ? { [setAsideKey(this.deps.key)]: metadata[this.deps.key] } : {}),
@@ -130,7 +134,7 @@ export class Store {
   }
 
   /** Every `session.updated` carries the whole metadata: the only way to see what others write. */
-  observe(session: Pick<SessionInfo, "id" | "metadata">): void {
+  observe(session: Pick<SessionInfo, "id" | "metadata" | "updatedAt">): void {
     const { id } = session;
     if (!this.kept.has(id)) return;
     this.compare(session);
@@ -140,8 +144,9 @@ export class Store {
   /** Nothing is kept of a root any more. What a write of ours has replaced is still put back. */
   release(rootID: string): void {
     if (!this.writing.has(rootID) && !this.lost.has(rootID)) return this.forget(rootID);
-    if (!this.leaving.has(rootID)) this.leaving.set(rootID, this.deps.now() + EVENTS_WITHIN_MS);
-    if (!this.writing.has(rootID)) this.putBack(rootID);
+    if (this.leaving.has(rootID)) return;
+    this.leaving.set(rootID, this.deps.now() + EVENTS_WITHIN_MS);
+    this.putBack(rootID);
   }
 
   /** The earliest moment at which {@link clock} has something to do. */
@@ -158,10 +163,12 @@ export class Store {
     }
   }
 
-  /** Nobody keeps the books of the root any more who would write them again. */
+  /** Right behind the write that has replaced it, unless the next write of the books has done it by then. */
   private putBack(rootID: string): void {
+    if (!this.lost.has(rootID)) return;
     const again = async () => {
-      const stored = this.leaving.has(rootID) && this.lost.has(rootID) ? this.written.get(rootID) : undefined;
+      const newest = this.writing.get(rootID)?.at(-1)?.stored ?? this.written.get(rootID);
+      const stored = this.lost.has(rootID) ? newest : undefined;
       const saved = stored === undefined ? undefined : await this.replace(stored);
       if (saved?.kind === "ok" && this.leaving.has(rootID)) this.release(rootID);
     };
@@ -172,15 +179,25 @@ export class Store {
     );
   }
 
-  private compare(session: Pick<SessionInfo, "id" | "metadata">): void {
+  /** An answer takes its way, on which events overtake it: what they show is newer, and less is replaced. */
+  private newest({ id, metadata, updatedAt = 0 }: SessionInfo): Metadata {
+    const shown = this.shown.get(id);
+    return shown !== undefined && shown.at > updatedAt ? shown.foreign : foreignKeys(metadata, this.deps.key);
+  }
+
+  private compare(session: Pick<SessionInfo, "id" | "metadata" | "updatedAt">): void {
     const { id } = session;
     const loaded = load(session, this.deps.key);
     const writes = this.writing.get(id);
-    const at = writes?.findIndex(({ stored }) => loaded.kind === "stored" && isSame(stored, loaded.stored)) ?? -1;
+    const foreign = foreignKeys(session.metadata, this.deps.key);
+    // Whoever writes after us carries our key along: what we put back has the same one, and other keys.
+    const isOurs = ({ stored, wrote }: Write) =>
+      loaded.kind === "stored" && isSame(stored, loaded.stored) && isEqual(wrote, foreign);
+    const at = writes?.findIndex(isOurs) ?? -1;
     const landed = writes?.[at];
     if (landed !== undefined) this.landed(id, landed);
     if (writes !== undefined) this.wait(id, writes.slice(at + 1));
-    this.shown.set(id, foreignKeys(session.metadata, this.deps.key));
+    this.shown.set(id, { foreign, at: session.updatedAt ?? 0 });
     // What comes before a write of ours is overwritten by it.
     if (this.writing.has(id)) return;
     const written = this.written.get(id);
@@ -196,7 +213,7 @@ export class Store {
   }
 
   forget(rootID: string): void {
-    const all = [this.kept, this.written, this.writing, this.shown, this.lost, this.leaving];
+    const all = [this.kept, this.written, this.writing, this.shown, this.lost, this.replacing, this.leaving];
     for (const books of all) books.delete(rootID);
     this.deps.onForgotten(rootID);
   }
@@ -230,10 +247,16 @@ export class Store {
   /** The event about a write of ours: the event before it shows what it has replaced. */
   private landed(rootID: string, write: Write): void {
     this.written.set(rootID, write.stored);
-    const replaced = this.shown.get(rootID);
-    if (replaced === undefined || isEqual(write.read, replaced)) return;
+    const replaced = this.shown.get(rootID)?.foreign;
+    if (replaced === undefined || isEqual(write.read, replaced) || isEqual(write.wrote, replaced)) {
+      this.replacing.delete(rootID);
+      return;
+    }
     this.lost.set(rootID, [...(this.lost.get(rootID) ?? []), { ...write, replaced }]);
-    this.deps.onDamage(rootID);
+    const times = (this.replacing.get(rootID) ?? 0) + 1;
+    this.replacing.set(rootID, times);
+    if (times <= MOST_PUT_BACK) this.putBack(rootID);
+    else this.deps.onDamage(rootID);
   }
 
   private found(rootID: string, lost: readonly Lost[]): void {

@@ -193,7 +193,9 @@ export class Launcher {
     if (missing.some(({ permission }) => permission !== "question"))
       throw new LaunchError(`This task may do what the agent "${callerVoice?.agent}" may not. Launch another one.`);
     const promptID = ids.message(before?.run.promptID ?? "");
-    const metadata = { ...session.metadata, [metadataKey]: storedLaunch({ promptID, prompt }) };
+    // Read once more: all of it is replaced, and others may have written into it since.
+    const { metadata: newest } = expect(await host.session(taskID));
+    const metadata = { ...newest, [metadataKey]: storedLaunch({ promptID, prompt }) };
     expect(await host.writeMetadata(taskID, metadata, missing));
     const current = books.get(taskID);
     // While that was written somebody else may have resumed it, or its query window has ended.

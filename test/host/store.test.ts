@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Answer } from "../../src/host/port.ts";
+import type { Answer, HostPort } from "../../src/host/port.ts";
 import { newOwner, ownerKey } from "../../src/host/process-identity.ts";
 import { type Holdings, holdings } from "../../src/host/registry.ts";
 import { Store } from "../../src/host/store.ts";
@@ -17,6 +17,10 @@ let answer: Answer<void>;
 let writes: number;
 let forgotten: string[];
 let moved: string[];
+let damaged: number;
+/** What another plugin writes just before the next write of ours. */
+let overtaken: (() => void) | undefined;
+let host: { -readonly [Call in "session" | "writeMetadata" | "log"]: HostPort[Call] };
 let store: Store;
 let ours: Holdings;
 let theirs: Holdings;
@@ -28,23 +32,26 @@ beforeEach(() => {
   writes = 0;
   forgotten = [];
   moved = [];
+  damaged = 0;
+  overtaken = undefined;
   ours = holdings(KEY, () => undefined);
   theirs = holdings(KEY, () => undefined);
+  host = {
+    session: async () => ({ kind: "known", value: aSession(ROOT, { metadata, updatedAt: T0 }) }),
+    writeMetadata: async (_sessionID, written) => {
+      writes++;
+      overtaken?.();
+      if (answer.kind === "known") metadata = JSON.parse(JSON.stringify(written));
+      return answer;
+    },
+    log: () => undefined,
+  };
   store = new Store({
     key: KEY,
-    host: {
-      session: async () => ({ kind: "known", value: aSession(ROOT, { metadata }) }),
-      writeMetadata: async (_sessionID, written) => {
-        writes++;
-        if (answer.kind === "known") metadata = JSON.parse(JSON.stringify(written));
-        return answer;
-      },
-      log: () => undefined,
-    },
+    host,
     runsElsewhere: (runner) => runner === ownerKey(BESIDE),
     holdings: ours,
-    // Nobody keeps the books of the root any more.
-    onDamage: () => undefined,
+    onDamage: () => damaged++,
     onMoved: (rootID, claim) => moved.push(`${rootID} ${claim}`),
     onForgotten: (rootID) => forgotten.push(rootID),
     now: () => now,
@@ -186,5 +193,85 @@ describe("two instances in one process that restored a root under the same claim
     expect(moved).toEqual([`${ROOT} 1`]);
     expect(await store.save(books(2))).toEqual({ kind: "owned-elsewhere", claim: 1 });
     expect(written().owner.instance).toBe(BESIDE.instance);
+  });
+});
+
+describe("what another plugin writes between our read and our write (U18)", () => {
+  beforeEach(() => {
+    count = 0;
+  });
+
+  let count = 0;
+
+  /** It counts, and the events about all writes come at once, in their order. */
+  function counts(times: number): void {
+    let left = times;
+    overtaken = () => {
+      if (left-- <= 0) return;
+      metadata = { ...metadata, count: ++count };
+      shows();
+    };
+  }
+
+  /** As the host does: whoever has written hears of it. */
+  async function saves(revision: number): Promise<void> {
+    const saved = store.save(books(revision));
+    for (let turns = 0, before = writes; turns < 1_000; turns++) {
+      await Promise.resolve();
+      if (writes === before) continue;
+      before = writes;
+      shows();
+    }
+    await saved;
+  }
+
+  test("is put back at once, without anybody who keeps the books", async () => {
+    await saves(1);
+    counts(1);
+    await saves(2);
+    expect(metadata).toMatchObject({ count: 1, [KEY]: { revision: 2 } });
+    expect([writes, damaged]).toEqual([3, 0]);
+  });
+
+  test("is put back once: what was put back is not written again with the next write of ours", async () => {
+    await saves(1);
+    counts(1);
+    await saves(2);
+    metadata = { ...metadata, count: 0 };
+    shows();
+    await saves(3);
+    expect([metadata.count, writes]).toEqual([0, 4]);
+  });
+
+  test("is not put back over what was written since", async () => {
+    await saves(1);
+    counts(1);
+    const saved = store.save(books(2));
+    await settle();
+    metadata = { ...metadata, count: 7 };
+    shows({ ...metadata, count: undefined });
+    await settle();
+    await saved;
+    expect(metadata.count).toBe(7);
+  });
+
+  test("is read from the event that comes before the answer of the read, if that is newer", async () => {
+    await saves(1);
+    const asked = host.session;
+    host.session = async (sessionID) => {
+      const answer = await asked(sessionID);
+      metadata = { ...metadata, count: 5 };
+      store.observe(aSession(ROOT, { metadata, updatedAt: T0 + 1 }));
+      return answer;
+    };
+    await saves(2);
+    expect([metadata.count, writes]).toEqual([5, 2]);
+  });
+
+  test("and the next time, and the next: ten times in a row, and then it is left to whoever keeps the books", async () => {
+    await saves(1);
+    counts(1_000);
+    await saves(2);
+    expect([writes, damaged]).toEqual([12, 1]);
   });
 });
