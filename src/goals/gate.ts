@@ -25,6 +25,12 @@ export type WaitReason = WayOut &
         /** Of the task that asks; undefined: the root itself does. */
         readonly title?: string;
       }
+    | {
+        readonly why: "undone";
+        readonly sessionID: string;
+        /** Of the task in whose session it is; undefined: it is the root's own. */
+        readonly title?: string;
+      }
     | { readonly why: "user-message-unanswered" }
     | { readonly why: "back-off"; readonly failures: number }
     /** The provider's usage limit. */
@@ -105,8 +111,10 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
   if (isUndecided(presence)) reasons.push({ why: "quiet", until: Math.max(presence.until, now + 1) });
   if (presence.kind === "quiet") reasons.push({ why: "quiet", endedBy: "user" });
   if (presence.kind === "asleep") reasons.push({ why: "asleep", endedBy: "user" });
-  for (const { sessionID, kind, about } of root.asks)
-    reasons.push({ why: "ask-open", sessionID, kind, about, endedBy: "user" });
+  for (const { sessionID, kind, about } of root.asks) {
+    if (kind === "undo") reasons.push({ why: "undone", sessionID, endedBy: "user" });
+    else reasons.push({ why: "ask-open", sessionID, kind, about, endedBy: "user" });
+  }
   if (unanswered !== undefined) {
     const until = Math.max(unanswered.at, activity.kind === "idle" ? activity.since : now) + USER_MESSAGE_HOLDS_MS;
     if (until > now) reasons.push({ why: "user-message-unanswered", until });
@@ -115,7 +123,7 @@ export function rootReasons(root: Root, now: number): readonly WaitReason[] {
 }
 
 function withTitle(reason: WaitReason, root: Root, tasks: readonly Task[]): WaitReason {
-  if (reason.why !== "ask-open") return reason;
+  if (reason.why !== "ask-open" && reason.why !== "undone") return reason;
   const title = askingTask(reason.sessionID, root, tasks);
   return title === undefined ? reason : { ...reason, title };
 }

@@ -3,7 +3,7 @@ import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import type { IsBefore } from "../tasks/message-order.ts";
 import { ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
-import type { Ask } from "./asks.ts";
+import { type Ask, closeUndo, undoneIn } from "./asks.ts";
 
 type AssistantMessage = Extract<HostEvent, { type: "assistant-message" }>;
 
@@ -159,6 +159,8 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number, isBefor
       return isBefore(event.readID, root.lastMessageID)
         ? root
         : { ...root, turn: overcome(root.turn), activity: { kind: "ending", since: now, askAt: now + SILENCE_MS } };
+    case "message-removed":
+      return undoneIn(root).includes(root.id) ? undoIsFinal(root, now) : root;
     case "session-seen":
     case "session-deleted":
     case "session-compacted":
@@ -167,6 +169,18 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number, isBefor
     case "ask-closed":
       return root;
   }
+}
+
+/** Whoever writes comes first, as if his message were there already. */
+function undoIsFinal(root: Root, now: number): Root {
+  return expectMessage(closeUndo(root, root.id), now);
+}
+
+/** A message of the user's is on its way, and nothing may overtake it. */
+export function expectMessage(root: Root, now: number): Root {
+  const { unanswered, lastMessageID: messageID } = root;
+  const isHeard = unanswered?.isHeard === true && unanswered.messageID === messageID;
+  return isHeard ? root : { ...root, unanswered: { messageID, isHeard: false, at: now } };
 }
 
 function overcome(turn: Turn | undefined): Turn | undefined {

@@ -260,6 +260,9 @@ export function goalSetText(goal: Goal | undefined, decision: Decision, command:
   return "The goal is set. Work towards it; you are continued turn after turn. Report with update_goal.";
 }
 
+/** What the user can do about an undo, and what comes of it. */
+export const AFTER_UNDO = "with the next message they are gone for good, and /redo takes them back";
+
 function waitWords(reason: WaitReason): string {
   switch (reason.why) {
     case "root-busy":
@@ -274,6 +277,8 @@ function waitWords(reason: WaitReason): string {
       return `the agent has not answered the task "${reason.title}" yet`;
     case "ask-open":
       return `a ${reason.kind} is open in ${reason.title === undefined ? "this session" : `"${reason.title}"`}: ${reason.about}`;
+    case "undone":
+      return `messages are undone ${reason.title === undefined ? "here" : `in "${reason.title}"`}; ${AFTER_UNDO}`;
     case "user-message-unanswered":
       return "your message comes first";
     case "usage-limit":

@@ -140,9 +140,11 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     dropped: settings.dropped,
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
     event: (event) => {
+      if (event.type === "session-seen") host.observe(event.session);
       if (event.type === "user-text" && !event.synthetic && !event.ignored) loader.heard(event.sessionID);
       keeper.dispatch({ type: "host", event });
       if (event.type === "session-deleted") {
+        host.observe({ id: event.sessionID });
         store.forget(event.sessionID);
         loader.deleted(event.sessionID);
       }

@@ -79,9 +79,11 @@ export async function answer(
   }
   const statuses = await host.statuses();
   const isIdle = statuses.kind === "known" && !statuses.value.has(sessionID) && !keeper.isSending(rootID);
-  if (isIdle) await host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
+  const show = () => host.show(sessionID, frame("answer", ids.message(""), said), keeper.root(sessionID)?.voice);
+  // Where messages are undone it would delete them.
+  const isShown = isIdle && (await show()).kind === "known";
   const [firstLine = said] = said.split("\n");
-  await host.toast({ title, message: isIdle ? excerpt(firstLine, TOAST_LENGTH) : brief, variant: "info" });
+  await host.toast({ title, message: isShown ? excerpt(firstLine, TOAST_LENGTH) : brief, variant: "info" });
   throw new CommandAnswered();
 }
 

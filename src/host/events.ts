@@ -43,6 +43,7 @@ export class EventTranslator {
     ["message.part.delta", (properties) => this.delta(properties)],
     ["message.part.updated", (properties) => this.part(record(properties.part))],
     ["message.updated", (properties) => this.message(record(properties.info))],
+    ["message.removed", (properties) => this.removed(properties)],
     ["session.status", (properties) => this.status(properties)],
     ["session.created", (properties) => this.session(properties, true)],
     ["session.updated", (properties) => this.session(properties, false)],
@@ -251,6 +252,13 @@ export class EventTranslator {
     const sessionID = text(properties.sessionID);
     if (sessionID === undefined) return this.unread("session.compacted");
     this.sink.event({ type: "session-compacted", sessionID });
+  }
+
+  private removed(properties: Raw): void {
+    const sessionID = text(properties.sessionID);
+    const messageID = text(properties.messageID);
+    if (sessionID === undefined || messageID === undefined) return this.unread("message.removed");
+    this.sink.event({ type: "message-removed", sessionID, messageID });
   }
 
   private asked(properties: Raw, kind: "permission" | "question"): void {

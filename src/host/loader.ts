@@ -29,6 +29,12 @@ export interface LoaderDependencies {
   readonly isOtherHost: (runner: string) => boolean;
 }
 
+/** A root session with what is stored in it. */
+interface Found {
+  readonly session: SessionInfo;
+  readonly stored: StoredRoot;
+}
+
 /**
  * Brings stored roots back into the keeper: at the start those with unfinished business, others when somebody comes
  * back to them. A root that another living process owns is left to it until the user writes here.
@@ -63,7 +69,7 @@ export class Loader {
     for (const session of roots.value) {
       const stored = this.read(session);
       if (stored !== undefined && !session.archived && isUnfinished(stored))
-        this.restore(stored, this.deps.resumeOnStart && problem === undefined);
+        this.restore({ session, stored }, this.deps.resumeOnStart && problem === undefined);
     }
   }
 
@@ -79,7 +85,7 @@ export class Loader {
     const stored = this.read(session);
     // In an archived session nothing goes on by itself.
     const awake = this.deps.resumeOnStart && !session.archived;
-    if (stored !== undefined && !isEmpty(stored) && !this.isOurs(stored)) this.restore(stored, awake);
+    if (stored !== undefined && !isEmpty(stored) && !this.isOurs(stored)) this.restore({ session, stored }, awake);
   }
 
   /** Nothing is kept of a root here, and all that was written is there: it is as if it had never been looked at. */
@@ -100,8 +106,8 @@ export class Loader {
    * or where its turn runs.
    */
   async ensure(rootID: string): Promise<void> {
-    const stored = await this.unread(rootID);
-    if (stored !== undefined) this.bring(stored, this.works(rootID));
+    const found = await this.unread(rootID);
+    if (found !== undefined) this.bring(found, this.works(rootID));
     this.take(rootID);
   }
 
@@ -127,12 +133,12 @@ export class Loader {
   private async readAgain(rootID: string): Promise<void> {
     const { onlyUsed = false } = this.deps;
     if (!onlyUsed && !this.known.has(rootID) && !this.foreign.has(rootID)) return;
-    const stored = await this.unread(rootID);
+    const found = await this.unread(rootID);
     // Its message is about to be heard: it wakes the session, and not the goal.
-    if (stored !== undefined && onlyUsed) return this.bring(stored, false);
-    if (stored !== undefined) {
+    if (found !== undefined && onlyUsed) return this.bring(found, false);
+    if (found !== undefined) {
       this.deps.keeper.dispatch({ type: "user-speaks", rootID });
-      return this.bring(stored, true);
+      return this.bring(found, true);
     }
     const { keeper, runner } = this.deps;
     if (keeper.tasks(rootID).some((task) => isLive(task) && task.runner !== runner)) await this.reread(rootID);
@@ -146,31 +152,35 @@ export class Loader {
   }
 
   /** What somebody else has written down about a root and is not in the books here. */
-  private async unread(rootID: string): Promise<StoredRoot | undefined> {
+  private async unread(rootID: string): Promise<Found | undefined> {
     const session = await this.deps.host.session(rootID);
     if (session.kind !== "known") return undefined;
     const stored = this.read(session.value);
-    if (stored !== undefined && !this.isOurs(stored) && stored.claim >= this.deps.keeper.claim(rootID)) return stored;
+    if (stored !== undefined && !this.isOurs(stored) && stored.claim >= this.deps.keeper.claim(rootID))
+      return { session: session.value, stored };
     this.known.add(rootID);
     return undefined;
   }
 
-  private restore(stored: StoredRoot, awake: boolean): void {
-    const rootID = stored.self;
+  private restore(found: Found, awake: boolean): void {
+    const rootID = found.session.id;
     if (this.known.has(rootID)) return;
     // The user may have written here before what is stored could be read.
-    if (this.speakingIn === rootID || this.works(rootID)) return this.bring(stored, true);
-    if (this.isForeign(stored) || this.deps.holdings.isElsewhere(rootID)) this.foreign.add(rootID);
-    else this.bring(stored, awake);
+    if (this.speakingIn === rootID || this.works(rootID)) return this.bring(found, true);
+    if (this.isForeign(found.stored) || this.deps.holdings.isElsewhere(rootID)) this.foreign.add(rootID);
+    else this.bring(found, awake);
   }
 
-  private bring(stored: StoredRoot, awake: boolean): void {
+  private bring({ session, stored }: Found, awake: boolean): void {
     const rootID = stored.self;
     this.known.add(rootID);
     this.foreign.delete(rootID);
-    this.deps.keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored, awake) });
+    const { keeper } = this.deps;
+    keeper.dispatch({ type: "restored", stored, awake, elsewhere: this.elsewhere(stored, awake) });
+    // It was undone before there were books that could have heard of it.
+    if (session.undone) keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } });
     // A living owner must find the higher claim before it prompts again.
-    if (this.isForeign(stored)) this.deps.keeper.dispatch({ type: "storage-repaired", rootID });
+    if (this.isForeign(stored)) keeper.dispatch({ type: "storage-repaired", rootID });
     if (awake) this.take(rootID);
     if (stored.goal?.status === "active") void this.pauseOnUnfitHost(rootID);
   }

@@ -9,6 +9,7 @@ import type {
   PermissionRule,
   Prompt,
   SessionInfo,
+  Stored,
   TranscriptMessage,
   Voice,
 } from "./port.ts";
@@ -30,6 +31,7 @@ const MOST_ROOTS = 10_000;
 export class OpencodeHost implements HostPort {
   private readonly listenedFrom: number;
   private readonly early = new Set<() => void>();
+  private readonly undone = new Set<string>();
 
   constructor(
     private readonly client: Client,
@@ -127,8 +129,9 @@ export class OpencodeHost implements HostPort {
     return convert(answer, nothing);
   }
 
-  async prompt(prompt: Prompt): Promise<Answer<void>> {
+  async prompt(prompt: Prompt): Promise<Stored> {
     const body = await this.promptBody(prompt);
+    if (await this.isUndone(prompt.sessionID)) return UNDONE;
     const answer = await call("session.promptAsync", () =>
       this.client.session.promptAsync({ path: { id: prompt.sessionID }, query: this.query, body }),
     );
@@ -136,7 +139,9 @@ export class OpencodeHost implements HostPort {
   }
 
   /** `promptAsync` answers before it has stored anything; this one once it has. */
-  async deposit(prompt: Prompt): Promise<Answer<void>> {
+  async deposit(prompt: Prompt): Promise<Stored> {
+    // Nothing is undone in a session that works, and its turn may end in a few milliseconds.
+    if (this.undone.has(prompt.sessionID)) return UNDONE;
     const body = { noReply: true, ...(prompt.voice === undefined ? await this.promptBody(prompt) : bodyOf(prompt)) };
     const answer = await call("session.prompt", () =>
       this.client.session.prompt({ path: { id: prompt.sessionID }, query: this.query, body }),
@@ -144,9 +149,10 @@ export class OpencodeHost implements HostPort {
     return convert(answer, nothing);
   }
 
-  async show(sessionID: string, shown: string, voice: Voice | undefined): Promise<Answer<void>> {
+  async show(sessionID: string, shown: string, voice: Voice | undefined): Promise<Stored> {
     const part = { type: "text" as const, text: shown, ignored: true };
     const body = { noReply: true, ...(voice ?? (await this.lastVoice(sessionID))), parts: [part] };
+    if (await this.isUndone(sessionID)) return UNDONE;
     return convert(
       await call("session.prompt", () =>
         this.client.session.prompt({ path: { id: sessionID }, query: this.query, body }),
@@ -196,6 +202,22 @@ export class OpencodeHost implements HostPort {
     call("app.log", () => this.client.app.log({ query: this.query, body })).catch(nothing);
   }
 
+  /** What the host publishes of a session; of a deleted one nothing is kept. */
+  observe({ id, undone }: Pick<SessionInfo, "id" | "undone">): void {
+    if (undone) this.undone.add(id);
+    else this.undone.delete(id);
+  }
+
+  /** Another process may have undone something, of which no event tells here. */
+  private async isUndone(sessionID: string): Promise<boolean> {
+    // What is heard while it is asked is newer than the answer.
+    const wasUndone = this.undone.delete(sessionID);
+    const read = await this.session(sessionID);
+    const isUndone = read.kind === "known" ? read.value.undone === true : wasUndone;
+    if (isUndone) this.undone.add(sessionID);
+    return this.undone.has(sessionID);
+  }
+
   private get query(): { directory: string } {
     return { directory: this.directory };
   }
@@ -212,6 +234,8 @@ export class OpencodeHost implements HostPort {
       : undefined;
   }
 }
+
+const UNDONE = { kind: "undone" } as const;
 
 function bodyOf({ messageID, partID, voice, text, synthetic }: Prompt) {
   return { messageID, ...voice, parts: [{ id: partID, type: "text" as const, text, synthetic }] };

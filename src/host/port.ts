@@ -11,6 +11,12 @@ export type Answer<T> =
   /** Time-out, transport error or nonsense. Proves nothing. */
   | { readonly kind: "unknown"; readonly reason: string };
 
+/**
+ * What became of something that was to be stored in a session. `undone`: the user has undone messages of it, and
+ * whatever is stored next deletes them for good. Nothing was stored.
+ */
+export type Stored = Answer<void> | { readonly kind: "undone" };
+
 /** An error of a turn, as the host reports it. Branch on `name`, never on `message`. */
 export interface TurnError {
   readonly name: string;
@@ -113,6 +119,8 @@ export interface SessionInfo {
   /** When the host last changed it, its metadata among others. */
   readonly updatedAt?: number;
   readonly archived: boolean;
+  /** The user has undone its last messages. They are still there: the next message that is stored deletes them. */
+  readonly undone?: true;
   readonly directory?: string;
   /** Its own permission rules, which are stronger than those of any agent. */
   readonly rules?: readonly PermissionRule[];
@@ -155,6 +163,8 @@ export type HostEvent =
   | { readonly type: "session-idle"; readonly sessionID: string }
   | { readonly type: "session-error"; readonly sessionID: string; readonly error: ProviderError }
   | { readonly type: "session-compacted"; readonly sessionID: string }
+  /** For good. Of a session that is undone: somebody writes there, and his message comes right behind. */
+  | { readonly type: "message-removed"; readonly sessionID: string; readonly messageID: string }
   | {
       readonly type: "user-message";
       readonly sessionID: string;
@@ -271,11 +281,11 @@ export interface HostPort {
   /** Ends the running turn of a session. Known also when there was none. */
   abort(sessionID: string): Promise<Answer<void>>;
   /** Stores a user message and lets the host start a turn. Resolves once the host has accepted it. */
-  prompt(prompt: Prompt): Promise<Answer<void>>;
+  prompt(prompt: Prompt): Promise<Stored>;
   /** Stores a user message in a session that works: its turn does not end before it has answered it. */
-  deposit(prompt: Prompt): Promise<Answer<void>>;
+  deposit(prompt: Prompt): Promise<Stored>;
   /** Shows a text in the session that no model reads and that starts no turn. Only for an idle session. */
-  show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>>;
+  show(sessionID: string, text: string, voice: Voice | undefined): Promise<Stored>;
   /** Replaces the metadata of a session as a whole. `rules` are added behind its permission rules. */
   writeMetadata(
     sessionID: string,

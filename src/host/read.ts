@@ -32,6 +32,7 @@ export function readSession(value: unknown): SessionInfo | undefined {
     createdAt: moment(time.created) ?? 0,
     ...(updatedAt === undefined ? {} : { updatedAt }),
     archived: moment(time.archived) !== undefined,
+    ...(text(record(info.revert).messageID) === undefined ? {} : { undone: true as const }),
     ...(Array.isArray(info.permission) ? { rules: readRules(info.permission) } : {}),
     metadata: record(info.metadata),
   };

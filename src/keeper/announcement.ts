@@ -1,6 +1,7 @@
 import { excerpt } from "../delivery/frame.ts";
 import { counts } from "../delivery/notice.ts";
 import type { Ask } from "../goals/asks.ts";
+import { AFTER_UNDO } from "../goals/words.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import { isLive, isUntold, type Task } from "../tasks/task.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -39,11 +40,22 @@ export function announcement(
  * What a person is shown when something is asked that holds the goal: perhaps in a session at which nobody looks.
  *
  * @param title of the task that asks; undefined: the main session does
+ * @param waits what waits for the user
  */
-export function askAnnouncement({ kind, about }: Ask, title: string | undefined): Announcement {
+export function askAnnouncement(
+  { kind, about }: Ask,
+  title: string | undefined,
+  waits: "the goal" | "a report about tasks",
+): Announcement {
   const where = title === undefined ? "" : ` in "${excerpt(title, TITLE_LENGTH)}"`;
-  const message = `The goal waits for you: a ${kind} is open${where}: ${excerpt(about, ASKED_LENGTH)}`;
-  return { variant: "warning", message };
+  const what =
+    kind === "undo"
+      ? `messages are undone${where}: ${AFTER_UNDO}.`
+      : `a ${kind} is open${where}: ${excerpt(about, ASKED_LENGTH)}`;
+  return {
+    variant: "warning",
+    message: `${waits === "the goal" ? "The goal" : "A report about tasks"} waits for you: ${what}`,
+  };
 }
 
 /** What a person is shown when his interrupt reaches what we have launched. */

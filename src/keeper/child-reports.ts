@@ -12,6 +12,8 @@ export interface ChildReportsContext {
   readonly hasReadTool: boolean;
   readonly tasks: () => readonly Task[];
   readonly readerOf: (task: Task) => string;
+  /** Tasks in whose sessions messages are undone: nothing of ours may be stored there. */
+  readonly undone: () => readonly string[];
   /** Anything has changed on which what is to be said next may depend. */
   readonly onChange: () => void;
   readonly onEffect: (sessionID: string, effect: OutboxEffect) => void;
@@ -76,7 +78,11 @@ export class ChildReports {
 
   /** Tasks that have finished a turn and wait for tasks of their own. */
   private listeners(): readonly Task[] {
-    return this.context.tasks().filter((task) => task.status === "running" && task.observed.kind === "awaits-own");
+    const waiting = this.context
+      .tasks()
+      .filter((task) => task.status === "running" && task.observed.kind === "awaits-own");
+    const undone = waiting.length === 0 ? [] : this.context.undone();
+    return waiting.filter(({ id }) => !undone.includes(id));
   }
 
   private addressed(sessionID: string): readonly Task[] {

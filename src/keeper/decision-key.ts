@@ -21,6 +21,8 @@ function reasonKey(reason: WaitReason): string {
       return `${reason.why} ${reason.taskID}`;
     case "ask-open":
       return `${reason.why} ${reason.sessionID} ${reason.kind} ${reason.about}`;
+    case "undone":
+      return `${reason.why} ${reason.sessionID}`;
     case "root-busy":
     case "provider-retries":
     case "user-message-unanswered":

@@ -1,4 +1,4 @@
-import type { Answer, HostPort, TranscriptMessage } from "../host/port.ts";
+import type { Answer, HostPort, Stored, TranscriptMessage } from "../host/port.ts";
 import type { Look } from "../tasks/grace-period-pruner.ts";
 import { type Reading, readRun } from "../tasks/outcome.ts";
 import { isEnded, type Task } from "../tasks/task.ts";
@@ -97,12 +97,27 @@ async function send(
     const answer = { kind: "unknown", reason: "it is not wanted any more" } as const;
     return dispatch({ type: "sent", rootID, sessionID, messageID, answer });
   }
-  const answer = await settled(deposit ? host.deposit(prompt) : host.prompt(prompt));
+  const stored = await settled<Stored>(deposit ? host.deposit(prompt) : host.prompt(prompt));
+  const answer = await answerOf(sessionID, stored, { host, dispatch });
   dispatch({ type: "sent", rootID, sessionID, messageID, answer });
 }
 
+/** An undo that the port has met is news, which comes first: the message then waits for its end. */
+async function answerOf(
+  sessionID: string,
+  stored: Stored,
+  deps: Pick<EffectDependencies, "host" | "dispatch">,
+): Promise<Answer<void>> {
+  if (stored.kind !== "undone") return stored;
+  await askSession(sessionID, deps);
+  return { kind: "unknown", reason: "messages are undone in its session" };
+}
+
 /** Only a right answer says anything: it is asked again when something below it is shown the next time. */
-async function askSession(sessionID: string, { host, dispatch }: EffectDependencies): Promise<void> {
+async function askSession(
+  sessionID: string,
+  { host, dispatch }: Pick<EffectDependencies, "host" | "dispatch">,
+): Promise<void> {
   const answer = await settled(host.session(sessionID));
   if (answer.kind !== "known") return;
   dispatch({ type: "host", event: { type: "session-seen", session: answer.value, created: false } });
@@ -131,7 +146,8 @@ async function startTurn(effect: StartEffect, deps: EffectDependencies): Promise
   // The same part with the same message: sent again, it changes nothing.
   const partID = messageID.replace(/^msg/, "prt");
   const prompt = { messageID, partID, voice, synthetic: false, text: typeof text === "string" ? text : text.value };
-  return map(await settled(deps.host.prompt({ sessionID, ...prompt })), () => "sent");
+  const stored = await settled<Stored>(deps.host.prompt({ sessionID, ...prompt }));
+  return map(await answerOf(sessionID, stored, deps), () => "sent");
 }
 
 /** However the abort goes, the record has ended; what the child has left behind is read. */
@@ -220,8 +236,10 @@ function toldBack(transcript: readonly TranscriptMessage[], task: Task | undefin
 }
 
 /** The port does not allow a call to reject: one that does has not answered. */
-function settled<T>(call: Promise<Answer<T>>): Promise<Answer<T>> {
-  return call.catch((error: unknown): Answer<T> => ({ kind: "unknown", reason: String(error) }));
+function settled<T extends Answer<unknown> | Stored>(
+  call: Promise<T>,
+): Promise<T | Extract<Answer<never>, { kind: "unknown" }>> {
+  return call.catch((error: unknown) => ({ kind: "unknown" as const, reason: String(error) }));
 }
 
 const NOT_ASKED = { kind: "unknown", reason: "not asked" } as const;

@@ -1,3 +1,4 @@
+import { undoneIn } from "../goals/asks.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
@@ -86,6 +87,7 @@ export class Keeper {
       concurrency: deps.config.concurrency,
       runner: deps.runner,
       asleep: () => this.asleep(),
+      undone: () => new Set([...this.roots.values()].flatMap(({ state }) => undoneIn(state))),
       isWritten: (task) => this.roots.get(task.rootID)?.hasWritten(task) === true,
       ...(deps.seatsBeside === undefined ? {} : { seatsBeside: deps.seatsBeside }),
     });

@@ -117,17 +117,23 @@ export class RootGoal {
     this.context.observe({ type: "decision", rootID: this.context.rootID, decision });
   }
 
-  /** Says once of everything that is asked that the goal waits for it, where it would go on otherwise. */
-  announceAsks(decision: Decision, root: Root, tasks: readonly Task[]): void {
+  /**
+   * Says once of everything that is asked that the goal waits for it, where it would go on otherwise.
+   *
+   * @param owesReport tasks have ended, and it is ours to say so: that waits for an undo, goal or not
+   */
+  announceAsks(decision: Decision, root: Root, tasks: readonly Task[], owesReport: boolean): void {
     const { asks } = root;
     if (asks.length === 0 && this.announced.size === 0) return;
     const announced = new Set(asks.flatMap(({ askID }) => (this.announced.has(askID) ? [askID] : [])));
     this.announced = announced;
-    if (this.goal?.status !== "active" || !waitsAwake(decision)) return;
+    const goalWaits = this.goal?.status === "active" && waitsAwake(decision);
+    const waits = goalWaits ? "the goal" : "a report about tasks";
     for (const ask of asks.filter(({ askID }) => !announced.has(askID))) {
+      if (!goalWaits && !(ask.kind === "undo" && owesReport && root.presence.kind === "awake")) continue;
       announced.add(ask.askID);
       const { rootID, perform } = this.context;
-      perform({ type: "toast", rootID, ...askAnnouncement(ask, askingTask(ask.sessionID, root, tasks)) });
+      perform({ type: "toast", rootID, ...askAnnouncement(ask, askingTask(ask.sessionID, root, tasks), waits) });
     }
   }
 

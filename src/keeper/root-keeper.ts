@@ -7,7 +7,7 @@ import type { Decided } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import type { MessageOrder } from "../tasks/message-order.ts";
-import { isLive, type Task } from "../tasks/task.ts";
+import { isLive, isOursToTell, type Task } from "../tasks/task.ts";
 import { interruptAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
@@ -304,7 +304,7 @@ export class RootKeeper {
     const { decision } = this;
     if (this.pursuit.enforce(decision)) return this.evaluate();
     this.pursuit.decided(decision);
-    this.pursuit.announceAsks(decision, root, tasks);
+    this.pursuit.announceAsks(decision, root, tasks, this.addressed.some(isOursToTell));
     this.messages.work(!this.storage.isFailing);
     this.runTurn?.evaluate();
     this.save();

@@ -1,4 +1,5 @@
 import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
+import { undoneIn } from "../goals/asks.ts";
 import { type Decision, reportReasons, rootReasons } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import { goalSleeps, type TurnBy } from "../goals/root.ts";
@@ -65,6 +66,7 @@ export class RootMessages {
       hasReadTool: config.hasReadTool,
       tasks,
       readerOf: (task) => manager.readerOf(task),
+      undone: () => undoneIn(session.state),
       onChange: context.onChange,
       onEffect: (sessionID, effect) => this.childEffect(sessionID, effect),
     });

@@ -1,7 +1,8 @@
-import { closeAsks, receiveAsk } from "../goals/asks.ts";
+import { closeAsks, closeUndo, receiveAsk } from "../goals/asks.ts";
 import type { GoalEvent } from "../goals/goal.ts";
 import {
   endedByReload,
+  expectMessage,
   goalSleeps,
   isUndecided,
   LATE_ABORT_WITHIN_MS,
@@ -70,7 +71,7 @@ export class RootSession {
   receive(event: HostEvent, inRoot: boolean): void {
     if (inRoot && this.isOfBefore(event)) return;
     const before = this.root;
-    this.root = receiveAsk(before, event);
+    if (inRoot || !this.isSpare(event)) this.root = receiveAsk(before, event);
     // What the agent reports so, or reads, is not in these books: it would be continued until a limit ends it.
     if (event.type === "tool" && event.byOther)
       this.context.onGoalEvent({ type: "pause", by: "error", reason: takenToolReason(event.tool) });
@@ -104,9 +105,7 @@ export class RootSession {
   /** Known before the host has stored the message, when a command puts it together. */
   userSpeaks(): void {
     this.wake();
-    const { unanswered, lastMessageID: messageID } = this.root;
-    const isHeard = unanswered?.isHeard === true && unanswered.messageID === messageID;
-    if (!isHeard) this.root = { ...this.root, unanswered: { messageID, isHeard, at: this.now } };
+    this.root = expectMessage(closeUndo(this.root, this.root.id), this.now);
   }
 
   wake(): void {
@@ -143,6 +142,12 @@ export class RootSession {
 
   private get now(): number {
     return this.context.now();
+  }
+
+  /** In a task that has ended the user may undo what he likes: nothing is to be said there. */
+  private isSpare(event: HostEvent): boolean {
+    if (event.type !== "session-seen" || !event.session.undone) return false;
+    return !this.context.tasks().some((task) => task.id === event.session.id && isLive(task));
   }
 
   /** What is different where the end of a turn is the end of the process. */

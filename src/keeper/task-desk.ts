@@ -11,6 +11,8 @@ export interface TaskDeskContext {
   readonly runner: string;
   /** Roots in which nothing starts by itself. */
   readonly asleep: () => ReadonlySet<string>;
+  /** Sessions in which messages are undone: a prompt would delete them for good. */
+  readonly undone: () => ReadonlySet<string>;
   /** Whether a run stands in the store: a prompt goes out only when a process after this one would know of it. */
   readonly isWritten: (task: Task) => boolean;
   /** What has slots and is not in these books. */
@@ -116,11 +118,11 @@ export class TaskDesk {
   admitWaiting(): void {
     const { manager, concurrency, isWritten, seatsBeside = noSeats } = this.context;
     if (!manager.isAnyWaiting) return;
-    const asleep = this.context.asleep();
+    const [asleep, undone] = [this.context.asleep(), this.context.undone()];
     const beside = seatsBeside();
-    const changed = `${manager.version} ${[...asleep, ...beside.map(({ id }) => id)].join()}`;
+    const changed = `${manager.version} ${[...asleep, ...undone, ...beside.map(({ id }) => id)].join()}`;
     if (changed === this.admittedFor) return;
-    const awake = manager.waiting().filter(({ rootID }) => !asleep.has(rootID));
+    const awake = manager.waiting().filter(({ id, rootID }) => !asleep.has(rootID) && !undone.has(id));
     const ready = awake.filter(isWritten);
     const seated = [...manager.seated().map(seatOf), ...beside];
     for (const taskID of admit(ready.map(seatOf), seated, concurrency)) manager.dispatch(taskID, { type: "admitted" });

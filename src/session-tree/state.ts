@@ -1,4 +1,4 @@
-import type { Ask } from "../goals/asks.ts";
+import type { HostAsk } from "../goals/asks.ts";
 import type { Goal } from "../goals/goal.ts";
 import { isGoalkeepers } from "./books.ts";
 import { owedOf, type SessionTreeOwed } from "./owed.ts";
@@ -24,7 +24,7 @@ export interface SessionTreeState {
   /** What is still to come, and why it is waited for. */
   readonly owed: readonly SessionTreeOwed[];
   /** Open questions and permission requests of all these sessions: each holds up its session until somebody answers. */
-  readonly asks: readonly Ask[];
+  readonly asks: readonly HostAsk[];
   /** The goal that goalkeeper's plugin pursues in the root, or has pursued last. */
   readonly goal: Goal | undefined;
 }

@@ -1,4 +1,4 @@
-import { type Ask, closeAsks, receiveAsk } from "../goals/asks.ts";
+import { closeAsks, type HostAsk, receiveAsk } from "../goals/asks.ts";
 import type { HostEvent, SessionInfo, Told, TurnError } from "../host/port.ts";
 import { heard, NOTHING_HEARD, rankOf, type SessionOrder } from "../tasks/message-order.ts";
 import { ABORT_ERROR, byCreation } from "../tasks/outcome.ts";
@@ -48,7 +48,7 @@ export interface Tree {
   readonly deleted: boolean;
   readonly nodes: ReadonlyMap<string, Node>;
   readonly natives: ReadonlyMap<string, Native>;
-  readonly asks: readonly Ask[];
+  readonly asks: readonly HostAsk[];
   readonly failure: Failure | undefined;
   /** What task managers have written into the metadata of the root, goalkeeper's plugin among them. */
   readonly books: readonly Books[];

@@ -175,6 +175,8 @@ export class Launcher {
     if (callers.at(-1)?.id !== root.id) throw new LaunchError(`The task ${taskID} belongs to another session.`);
     if (callers.some(({ id }) => id === taskID))
       throw new LaunchError("A task cannot resume itself or a task above it.");
+    // What is written there deletes them, and only the user may do that.
+    if (session.undone) throw new LaunchError(undone(taskID));
     await books.begin(root.id);
     const before = books.get(taskID);
     if (before !== undefined && !isEnded(before)) throw new LaunchError(stillWorks(before));
@@ -307,6 +309,13 @@ function tooDeep(maxDepth: number): string {
   return (
     `Tasks may be nested ${maxDepth} deep ("max_task_depth"), and this one would be deeper. ` +
     "Do the work in this session, or leave it to the one above."
+  );
+}
+
+function undone(taskID: string): string {
+  return (
+    `The user has undone messages of the task ${taskID}: another prompt would delete them for good, so it was not resumed. ` +
+    "Launch another task, or ask the user, who takes the undo back there with /redo."
   );
 }
 

@@ -91,6 +91,7 @@ export class SessionWatch {
         return;
       case "user-message":
       case "session-compacted":
+      case "message-removed":
       case "ask-opened":
         return;
     }

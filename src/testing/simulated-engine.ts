@@ -78,7 +78,10 @@ export class SimulatedEngine {
     });
   }
 
-  /** Stores a user-role message and publishes it, without starting a turn. */
+  /**
+   * Stores a user-role message and publishes it, without starting a turn. What the user has undone is deleted before,
+   * whoever writes.
+   */
   protected store(
     session: SimulatedSession,
     message: {
@@ -90,6 +93,7 @@ export class SimulatedEngine {
   ): void {
     const { id: sessionID } = session;
     const { id: messageID } = message;
+    if (session.undoneFrom !== undefined) this.undoIsFinal(session);
     const synthetic = message.parts.every((part) => part.synthetic || part.ignored);
     const added = this.options.onChatMessage?.({ sessionID, messageID, synthetic }) ?? [];
     const parts = [
@@ -115,6 +119,12 @@ export class SimulatedEngine {
     this.later(AFTER.sessionUpdated, () =>
       this.emit({ type: "session-seen", session: toInfo(session), created: false }),
     );
+  }
+
+  protected undoIsFinal(session: SimulatedSession): void {
+    for (const messageID of this.sessions.deleteUndone(session))
+      this.emit({ type: "message-removed", sessionID: session.id, messageID });
+    this.emit({ type: "session-seen", session: toInfo(session), created: false });
   }
 
   protected emitAnswer(session: SimulatedSession, messageID: string): void {

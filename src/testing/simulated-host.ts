@@ -6,6 +6,7 @@ import type {
   Prompt,
   PromptVoice,
   SessionInfo,
+  Stored,
   TranscriptMessage,
   TurnError,
   Voice,
@@ -152,7 +153,13 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     return answer;
   }
 
-  prompt(prompt: Prompt): Promise<Answer<void>> {
+  /** Asks first, as the port has to, and stores a moment later: meanwhile the user may undo something all the same. */
+  async prompt(prompt: Prompt): Promise<Stored> {
+    if (this.isUndone(prompt.sessionID)) return UNDONE;
+    return this.send(prompt);
+  }
+
+  private send(prompt: Prompt): Promise<Answer<void>> {
     this.prompts.push({ ...prompt, at: this.options.clock.now() });
     const fate = this.fates.shift() ?? "taken";
     return this.answer("prompt", undefined, () => {
@@ -166,7 +173,7 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
   }
 
   /** A session that works takes every message into its turn. */
-  deposit(prompt: Prompt): Promise<Answer<void>> {
+  deposit(prompt: Prompt): Promise<Stored> {
     return this.prompt(prompt);
   }
 
@@ -200,7 +207,8 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
     return { agent, model: chosen, ...(used === undefined ? {} : { variant: used }) };
   }
 
-  show(sessionID: string, text: string, voice: Voice | undefined): Promise<Answer<void>> {
+  async show(sessionID: string, text: string, voice: Voice | undefined): Promise<Stored> {
+    if (this.isUndone(sessionID)) return UNDONE;
     return this.answer("prompt", undefined, () => {
       const session = this.sessions.get(sessionID);
       if (session === undefined) return GONE;
@@ -253,6 +261,7 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
 }
 
 const ANSWER_LOST = { kind: "unknown", reason: "the answer got lost" } as const;
+const UNDONE = { kind: "undone" } as const;
 const GONE = { kind: "gone" } as const;
 
 function known<T>(value: T): Answer<T> {

@@ -246,6 +246,31 @@ export class SimulatedOpencode extends SimulatedTurns {
     this.abortSession(this.sessions.must(sessionID));
   }
 
+  /**
+   * `/undo` in an idle session: its last message, not counting those that are undone already, is marked with all that
+   * has followed. The next message that is stored deletes them. The host refuses it in a session that works.
+   *
+   * @returns whether anything is undone
+   */
+  userUndoes(sessionID: string): boolean {
+    const session = this.sessions.must(sessionID);
+    const { messages, undoneFrom } = session;
+    const end = undoneFrom === undefined ? messages.length : messages.findIndex(({ id }) => id === undoneFrom);
+    const last = messages.slice(0, end).findLast(({ role }) => role === "user");
+    if (session.status !== "idle" || last === undefined) return undoneFrom !== undefined;
+    session.undoneFrom = last.id;
+    this.emit({ type: "session-seen", session: toInfo(session), created: false });
+    return true;
+  }
+
+  /** All that was undone is back. */
+  userRedoes(sessionID: string): void {
+    const session = this.sessions.must(sessionID);
+    if (session.status !== "idle" || session.undoneFrom === undefined) return;
+    session.undoneFrom = undefined;
+    this.emit({ type: "session-seen", session: toInfo(session), created: false });
+  }
+
   /** Returns after how many milliseconds everything is written. */
   protected abortSession(session: SimulatedSession): number {
     this.abortNativeBelow(session);
@@ -357,6 +382,10 @@ export class SimulatedOpencode extends SimulatedTurns {
   /** Ids of all sessions below one. */
   below(sessionID: string): readonly string[] {
     return this.sessions.below(sessionID).map(({ id }) => id);
+  }
+
+  isUndone(sessionID: string): boolean {
+    return this.sessions.get(sessionID)?.undoneFrom !== undefined;
   }
 
   openAsks(sessionID: string): readonly string[] {

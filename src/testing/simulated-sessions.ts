@@ -61,6 +61,8 @@ export interface SimulatedSession {
   readonly title: string;
   readonly createdAt: number;
   archived: boolean;
+  /** The first of the messages that the user has undone. */
+  undoneFrom: string | undefined;
   metadata: Readonly<Record<string, unknown>>;
   /** Agent and model with which it was made, or those of its last prompt. */
   voice: PromptVoice | undefined;
@@ -103,6 +105,7 @@ export class SimulatedSessions {
       title,
       createdAt: this.now(),
       archived: false,
+      undoneFrom: undefined,
       metadata: {},
       voice: undefined,
       rules: undefined,
@@ -182,6 +185,13 @@ export class SimulatedSessions {
     for (const { id, ...part } of message.parts) stored.parts.set(id, part);
     if (known === undefined) session.messages.push(stored);
     return stored;
+  }
+
+  /** Makes an undo final. Returns the ids of the messages that are gone by it. */
+  deleteUndone(session: SimulatedSession): readonly string[] {
+    const at = session.messages.findIndex(({ id }) => id === session.undoneFrom);
+    session.undoneFrom = undefined;
+    return at < 0 ? [] : session.messages.splice(at).map(({ id }) => id);
   }
 
   beginAnswer(session: SimulatedSession, parentID: string, summary = false): SimulatedMessage {
@@ -279,7 +289,7 @@ function wholeVoice(voice: PromptVoice | undefined): Voice | undefined {
 }
 
 export function toInfo(session: SimulatedSession): SessionInfo {
-  const { id, parentID, title, createdAt, archived, metadata, rules } = session;
+  const { id, parentID, title, createdAt, archived, undoneFrom, metadata, rules } = session;
   const voice = wholeVoice(session.voice);
   return {
     id,
@@ -287,6 +297,7 @@ export function toInfo(session: SimulatedSession): SessionInfo {
     createdAt,
     archived,
     metadata,
+    ...(undoneFrom === undefined ? {} : { undone: true }),
     ...(parentID === undefined ? {} : { parentID }),
     ...(rules === undefined ? {} : { rules }),
     ...(voice === undefined ? {} : { voice }),

@@ -22,7 +22,7 @@ export interface TaskBoard {
   /** Every task that is shown: its number is its place, from 1. */
   readonly ids: readonly string[];
   readonly said: string;
-  /** The same for a toast: what is under way. */
+  /** The same for a toast: what is under way, and what has ended last. */
   readonly brief: string;
 }
 
@@ -111,16 +111,20 @@ function reported(delivery: EndedTask["delivery"]): readonly string[] {
 }
 
 function briefLines(shown: readonly TaskView[], now: number): readonly string[] {
-  const live = shown.flatMap((view, index) => (isLive(view.task) ? [{ view, number: index + 1 }] : []));
-  const lines = live
+  const numbered = shown.map((view, index) => ({ view, number: index + 1 }));
+  const live = numbered.filter(({ view }) => isLive(view.task));
+  const ended = numbered.filter(({ view }) => isEnded(view.task)).reverse();
+  const lines = [...live, ...ended]
     .slice(0, MOST_BRIEF)
     .map(({ view, number }) => `${number}. ${excerpt(view.task.title, BRIEF_TITLE_LENGTH)}: ${briefState(view, now)}`);
-  const left = live.length - lines.length;
+  const left = Math.max(0, live.length - lines.length);
   return [...lines, ...(left === 0 ? [] : [`… and ${left} more`])];
 }
 
 function briefState({ task }: TaskView, now: number): string {
-  return `${task.status} ${duration(now - task.run.startedAt)}`;
+  return isEnded(task)
+    ? `${task.status} ${duration(now - task.endedAt)} ago`
+    : `${task.status} ${duration(now - task.run.startedAt)}`;
 }
 
 function title(task: Task): string {

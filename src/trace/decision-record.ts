@@ -32,6 +32,8 @@ function tracedWait(reason: WaitReason, text: Texts): TracedWaitReason {
       return { why: reason.why, ...wayOut, taskID: reason.taskID, title: reason.title };
     case "ask-open":
       return { why: reason.why, ...wayOut, sessionID: reason.sessionID, kind: reason.kind, about: text(reason.about) };
+    case "undone":
+      return { why: reason.why, ...wayOut, sessionID: reason.sessionID };
     case "back-off":
       return { why: reason.why, ...wayOut, failures: reason.failures };
     case "root-busy":

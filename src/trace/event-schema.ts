@@ -31,6 +31,7 @@ export const hostEvent = z.discriminatedUnion("type", [
     madeAt: z.optional(z.number()),
     created: z.boolean(),
     archived: z.boolean(),
+    undone: z.optional(z.literal(true)),
   }),
   z.object({ type: z.literal("session-deleted"), ...session, parentID: z.optional(z.string()) }),
   z.object({ type: z.literal("session-busy"), ...session }),
@@ -38,6 +39,7 @@ export const hostEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("session-idle"), ...session }),
   z.object({ type: z.literal("session-error"), ...session, error: providerError }),
   z.object({ type: z.literal("session-compacted"), ...session }),
+  z.object({ type: z.literal("message-removed"), ...session, messageID: z.string() }),
   z.object({ type: z.literal("turn-held"), ...session, messageID: z.string(), readID: z.string() }),
   z.object({ type: z.literal("turn-goes-on"), ...session }),
   // Version 1 had the message that the step has answered.

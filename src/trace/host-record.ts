@@ -8,7 +8,7 @@ import type { Texts } from "./texts.ts";
 export function tracedHostEvent(event: HostEvent, at: number, text: Texts): TracedHostEvent {
   switch (event.type) {
     case "session-seen": {
-      const { id, parentID, title, createdAt: madeAt, archived } = event.session;
+      const { id, parentID, title, createdAt: madeAt, archived, undone } = event.session;
       // A root's title is made from the user's prompt; a child's is the short name that the task was given.
       return {
         type: event.type,
@@ -18,6 +18,7 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
         madeAt,
         created: event.created,
         archived,
+        undone,
       };
     }
     case "session-deleted":
@@ -27,6 +28,8 @@ export function tracedHostEvent(event: HostEvent, at: number, text: Texts): Trac
     case "session-compacted":
     case "turn-goes-on":
       return { type: event.type, sessionID: event.sessionID };
+    case "message-removed":
+      return { type: event.type, sessionID: event.sessionID, messageID: event.messageID };
     case "turn-held":
     case "step-ended":
       return { type: event.type, sessionID: event.sessionID, messageID: event.messageID, readID: event.readID };

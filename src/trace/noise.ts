@@ -49,6 +49,7 @@ function subjectOf(event: HostEvent): string | undefined {
     case "session-deleted":
     case "session-error":
     case "session-compacted":
+    case "message-removed":
     case "user-text":
     case "assistant-text":
     case "ask-opened":

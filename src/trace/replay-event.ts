@@ -16,6 +16,7 @@ export function toHostEvent(traced: TracedHostEvent): HostEvent {
     case "session-busy":
     case "session-idle":
     case "session-compacted":
+    case "message-removed":
     case "turn-held":
     case "turn-goes-on":
     case "step-ended":
@@ -72,8 +73,9 @@ export function toModel(name: string | undefined): Voice["model"] | undefined {
 }
 
 function toSession(traced: Extract<TracedHostEvent, { type: "session-seen" }>): SessionInfo {
-  const { sessionID: id, parentID, title, madeAt: createdAt = 0, archived } = traced;
-  const info = { id, title: filler(title), createdAt, archived, metadata: {} };
+  const { sessionID: id, parentID, title, madeAt: createdAt = 0, archived, undone } = traced;
+  const isUndone = undone === undefined ? {} : { undone };
+  const info = { id, title: filler(title), createdAt, archived, ...isUndone, metadata: {} };
   return parentID === undefined ? info : { ...info, parentID };
 }
 

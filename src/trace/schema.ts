@@ -23,6 +23,7 @@ const waitReason = z.discriminatedUnion("why", [
     kind: z.enum(["permission", "question"]),
     about: text,
   }),
+  z.object({ why: z.literal("undone"), ...wayOut, ...session }),
   z.object({ why: z.literal("user-message-unanswered"), ...wayOut }),
   z.object({ why: z.literal("back-off"), ...wayOut, failures: z.number() }),
   z.object({ why: z.literal("usage-limit"), ...wayOut }),

@@ -40,6 +40,7 @@ export function rootSaying(event: TracedHostEvent, at: number): Saying | undefin
     case "ask-closed":
       return askSaying(event);
     case "session-seen":
+    case "message-removed":
     case "session-busy":
     case "session-idle":
     case "user-message":

@@ -29,6 +29,7 @@ export function toWaitReason(traced: TracedWaitReason): WaitReason {
       return { ...wayOut, ...reason, title: shortTitle(reason.title) };
     case "back-off":
     case "usage-limit":
+    case "undone":
     case "root-busy":
     case "user-message-unanswered":
     case "quiet":

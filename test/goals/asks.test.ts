@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { closeAsks, receiveAsk } from "../../src/goals/asks.ts";
+import { closeAsks, closeUndo, receiveAsk, undoneIn } from "../../src/goals/asks.ts";
 import type { HostEvent } from "../../src/host/port.ts";
-import { aRoot, CHILD, ROOT } from "../support/builders.ts";
+import { aRoot, aSession, CHILD, ROOT } from "../support/builders.ts";
 
 describe("asks", () => {
   const opened = (askID: string, sessionID = CHILD): HostEvent => {
@@ -37,6 +37,42 @@ describe("asks", () => {
     ] as const) {
       expect(receiveAsk(root, event)).toBe(root);
     }
+  });
+});
+
+describe("U1 an undo", () => {
+  const seen = (undone: boolean, sessionID = ROOT): HostEvent => {
+    const session = aSession(sessionID, undone ? { undone: true } : {});
+    return { type: "session-seen", session, created: false };
+  };
+  const undone = (...events: readonly HostEvent[]) => undoneIn(events.reduce(receiveAsk, aRoot()));
+
+  test("holds from the first time its session shows it until the session does not any more", () => {
+    expect(undone(seen(true), seen(true, CHILD), seen(true))).toEqual([ROOT, CHILD]);
+    expect(undone(seen(true), seen(true, CHILD), seen(false))).toEqual([CHILD]);
+  });
+
+  test("does not end with the turn before it, whose idle may come late, nor by what the host asks there", () => {
+    const idle: HostEvent = { type: "session-idle", sessionID: ROOT };
+    const closed = { type: "ask-closed", sessionID: ROOT, askID: "que_1", kind: "question", rejected: false } as const;
+    expect(undone(seen(true), idle, closed)).toEqual([ROOT]);
+  });
+
+  test("ends with its session, and when its user is about to write there", () => {
+    expect(undone(seen(true), { type: "session-deleted", sessionID: ROOT })).toEqual([]);
+    expect(undoneIn(closeUndo([seen(true), seen(true, CHILD)].reduce(receiveAsk, aRoot()), ROOT))).toEqual([CHILD]);
+  });
+
+  test("leaves what the host asks in the same session open", () => {
+    const opened = { type: "ask-opened", sessionID: ROOT, askID: "que_1", kind: "question", about: "" } as const;
+    expect([opened, seen(true), seen(false)].reduce(receiveAsk, aRoot()).asks).toMatchObject([{ askID: "que_1" }]);
+  });
+
+  test("that is shown again changes nothing", () => {
+    const root = receiveAsk(aRoot(), seen(true));
+    expect(receiveAsk(root, seen(true))).toBe(root);
+    const none = aRoot();
+    expect(receiveAsk(none, seen(false))).toBe(none);
   });
 });
 

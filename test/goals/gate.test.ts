@@ -149,6 +149,17 @@ describe("waits for the root", () => {
     ]);
   });
 
+  test("U1 while messages are undone, in the root or in a task that has a title", () => {
+    const undo = (sessionID: string): Ask => ({ askID: `undo ${sessionID}`, sessionID, kind: "undo", about: "" });
+    expect(decide(aGoal(), aRoot({ asks: [undo(ROOT), undo(CHILD)] }), [], NOW, GATE)).toEqual({
+      kind: "wait",
+      reasons: [
+        { why: "undone", sessionID: ROOT, endedBy: "user" },
+        { why: "undone", sessionID: CHILD, title: CHILD, endedBy: "user" },
+      ],
+    });
+  });
+
   test("for what a task asks, under the title by which people know it", () => {
     const ask = (sessionID: string): Ask => ({ askID: "que_1", sessionID, kind: "question", about: "Which?" });
     const title = (sessionID: string) => {

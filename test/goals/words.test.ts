@@ -48,6 +48,14 @@ const WAITS: readonly [WaitReason, string][] = [
     { why: "ask-open", sessionID: "ses_2", kind: "question", about: "Colour", title: "paint it", endedBy: "user" },
     'a question is open in "paint it": Colour (until you act)',
   ],
+  [
+    { why: "undone", sessionID: "ses_1", endedBy: "user" },
+    "messages are undone here; with the next message they are gone for good, and /redo takes them back (until you act)",
+  ],
+  [
+    { why: "undone", sessionID: "ses_2", title: "paint it", endedBy: "user" },
+    'messages are undone in "paint it"; with the next message they are gone for good, and /redo takes them back (until you act)',
+  ],
   [{ why: "user-message-unanswered", ...UNTIL }, "your message comes first (at most 1m 15s more)"],
   [{ why: "back-off", failures: 1, ...UNTIL }, "1 failed turn, trying again (at most 1m 15s more)"],
   [{ why: "back-off", failures: 2, ...UNTIL }, "2 failed turns, trying again (at most 1m 15s more)"],

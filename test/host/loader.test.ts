@@ -113,6 +113,15 @@ describe("a root of which nothing is kept any more", () => {
     expect(restored()).toBe(1);
   });
 
+  test("U1 in which messages were undone before is shown as it is, behind what is brought back", async () => {
+    session = { ...stored({ goal: aGoal() }), undone: true };
+    await loader.start();
+    expect(inputs).toMatchObject([
+      { type: "restored" },
+      { type: "host", event: { type: "session-seen", session: { id: ROOT, undone: true } } },
+    ]);
+  });
+
   test("is reported once when it cannot be read, and again only after its session was deleted", () => {
     const broken = aSession(ROOT, { metadata: { [KEY]: { version: 99 } } });
     loader.see(broken);

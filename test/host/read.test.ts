@@ -34,6 +34,12 @@ test("a session without metadata has none, and an archived one is archived", () 
   expect(readSession({ title: "no id" })).toBeUndefined();
 });
 
+test("U1 a session in which the user has undone messages says so", () => {
+  expect(readSession({ id: "ses_1", revert: { messageID: "msg_2" } })?.undone).toBe(true);
+  for (const revert of [undefined, null, {}, "msg_2"])
+    expect(readSession({ id: "ses_1", revert })).not.toHaveProperty("undone");
+});
+
 test("the provider's words are in error.data.message", () => {
   expect(readError({ name: "APIError", message: "outer", data: { message: "inner" } })).toEqual({
     name: "APIError",

@@ -33,10 +33,21 @@ describe("a person is shown", () => {
 
   test("what is asked of them, and in which task, while a goal waits for it", () => {
     const ask = { askID: "que_1", sessionID: "ses_2", kind: "question", about: "Colour" } as const;
-    const shown = (title?: string) => askAnnouncement(ask, title).message;
+    const shown = (title?: string) => askAnnouncement(ask, title, "the goal").message;
     expect(shown("paint it")).toBe('The goal waits for you: a question is open in "paint it": Colour');
     expect(shown()).toBe("The goal waits for you: a question is open: Colour");
-    expect(askAnnouncement({ ...ask, about: "x".repeat(999) }, "y".repeat(999)).message.length).toBeLessThan(250);
+    const long = askAnnouncement({ ...ask, about: "x".repeat(999) }, "y".repeat(999), "the goal");
+    expect(long.message.length).toBeLessThan(250);
+  });
+
+  test("that an undo of theirs is waited for, by what, and both ways out", () => {
+    const undo = { askID: "undo ses_2", sessionID: "ses_2", kind: "undo", about: "" } as const;
+    expect(askAnnouncement(undo, undefined, "the goal").message).toBe(
+      "The goal waits for you: messages are undone: with the next message they are gone for good, and /redo takes them back.",
+    );
+    expect(askAnnouncement(undo, "paint it", "a report about tasks").message).toStartWith(
+      'A report about tasks waits for you: messages are undone in "paint it": ',
+    );
   });
 
   test("nothing of what OpenCode shows itself: a foreground task, or the success of one of its own", () => {

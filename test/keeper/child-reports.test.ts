@@ -15,6 +15,7 @@ let now: number;
 let tasks: readonly Task[];
 let effects: [string, OutboxEffect][];
 let changes: number;
+let undone: readonly string[];
 let reports: ChildReports;
 
 beforeEach(() => {
@@ -22,6 +23,7 @@ beforeEach(() => {
   tasks = [];
   effects = [];
   changes = 0;
+  undone = [];
   let made = 0;
   reports = new ChildReports({
     now: () => now,
@@ -31,6 +33,7 @@ beforeEach(() => {
     hasReadTool: true,
     tasks: () => tasks,
     readerOf: ({ parentID }) => parentID,
+    undone: () => undone,
     onChange: () => changes++,
     onEffect: (sessionID, effect) => effects.push([sessionID, effect]),
   });
@@ -65,6 +68,16 @@ describe("who is told", () => {
     expect(effects).toEqual([]);
     expect(reports.mayTell(CHILD)).toBe(false);
     tasks = [LISTENER, own("ses_a")];
+    reports.work();
+    expect(sent()).toHaveLength(1);
+  });
+
+  test("U1 one in whose session messages are undone is told when the undo is over", () => {
+    undone = [CHILD];
+    tasks = [LISTENER, own("ses_a")];
+    reports.work();
+    expect([effects, reports.mayTell(CHILD)]).toEqual([[], false]);
+    undone = [];
     reports.work();
     expect(sent()).toHaveLength(1);
   });

@@ -151,6 +151,8 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
+const UNDONE = { kind: "undone" } as const;
+
 const REFUSES = () => Promise.reject(new Error("refused"));
 const LOOK: Extract<Effect, { type: "look" }> = { type: "look", taskID: CHILD, run: 1, scope: "everything" };
 
@@ -313,6 +315,23 @@ describe("send", () => {
     expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer }]);
   });
 
+  test("U1 an undo that the port has met is heard first, and then that nothing was stored", async () => {
+    const session = aSession(ROOT, { undone: true });
+    const host = { prompt: async () => UNDONE, deposit: async () => UNDONE, session: async () => known(session) };
+    for (const deposit of [false, true]) {
+      inputs.length = 0;
+      await perform({ ...SEND, deposit }, { host });
+      expect(inputs).toEqual([
+        { type: "host", event: { type: "session-seen", session, created: false } },
+        expect.objectContaining({
+          type: "sent",
+          messageID: "msg_5",
+          answer: expect.objectContaining({ kind: "unknown" }),
+        }),
+      ]);
+    }
+  });
+
   test("a call that rejects was not accepted", async () => {
     await perform(SEND, { host: { prompt: REFUSES } });
     expect(inputs).toMatchObject([{ type: "sent", messageID: "msg_5", answer: { kind: "unknown" } }]);
@@ -454,6 +473,12 @@ describe("start", () => {
       "gone",
       "unknown",
     ]);
+  });
+
+  test("U1 in a session in which messages are undone it does not start, and why is said", async () => {
+    await perform(START, { host: { prompt: async () => UNDONE } });
+    const answer = { kind: "unknown", reason: "messages are undone in its session" };
+    expect(inputs.at(-1)).toEqual({ type: "started", taskID: CHILD, run: 1, answer } as never);
   });
 
   test("a task that has ended meanwhile is not prompted", async () => {

@@ -123,9 +123,9 @@ describe("what is asked of the user while a goal is pursued", () => {
   const tasks = [aTask()];
   const shown = () => performed.flatMap((effect) => (effect.type === "toast" ? [effect.message] : []));
   const IN_CHILD = 'The goal waits for you: a question is open in "look at the tests": Colour';
-  const announce = (more: Parameters<typeof aRoot>[0]) => {
+  const announce = (more: Parameters<typeof aRoot>[0], owesReport = false) => {
     const root = aRoot(more);
-    pursuit.announceAsks(pursuit.decide(root, tasks), root, tasks);
+    pursuit.announceAsks(pursuit.decide(root, tasks), root, tasks, owesReport);
   };
 
   test("is shown once, and again when it is asked again", () => {
@@ -143,6 +143,17 @@ describe("what is asked of the user while a goal is pursued", () => {
     announce({ asks: [question] });
     announce({ asks: [question, { askID: "per_1", sessionID: ROOT, kind: "permission", about: "bash" }] });
     expect(shown()).toEqual([IN_CHILD, "The goal waits for you: a permission is open: bash"]);
+  });
+
+  test("an undo is shown where a report waits for it, too, goal or not, and once", () => {
+    const undo: Ask = { askID: `undo ${ROOT}`, sessionID: ROOT, kind: "undo", about: "" };
+    announce({ asks: [undo] });
+    expect(shown()).toEqual([]);
+    announce({ asks: [undo, question], presence: { kind: "quiet", since: T0 } }, true);
+    expect(shown()).toEqual([]);
+    announce({ asks: [undo, question] }, true);
+    announce({ asks: [undo, question] }, true);
+    expect(shown()).toEqual([expect.stringContaining("A report about tasks waits for you: messages are undone: ")]);
   });
 
   test("is not shown where there is no goal, or one that would not go on anyway", () => {

@@ -3,7 +3,7 @@ import type { GoalEvent } from "../../src/goals/goal.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 import { RootSession } from "../../src/keeper/root-session.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { anAbortedTask, aTask, bySpelling, ROOT, T0 } from "../support/builders.ts";
+import { anAbortedTask, anEndedTask, aSession, aTask, bySpelling, CHILD, ROOT, T0 } from "../support/builders.ts";
 
 const ABORTED = { name: "MessageAbortedError", message: "aborted" };
 const PAUSED: GoalEvent = { type: "pause", by: "user", reason: "you interrupted" };
@@ -168,5 +168,43 @@ describe("after a reload (D10)", () => {
     expect(watched.told).toEqual([]);
     watched.pass(1);
     expect(watched.told).toEqual([PAUSED, "interrupted"]);
+  });
+});
+
+describe("U1 messages that are undone", () => {
+  const seen = (id: string): HostEvent => ({
+    type: "session-seen",
+    session: aSession(id, { undone: true }),
+    created: false,
+  });
+  const undone = () => watched.session.state.asks.map(({ sessionID }) => sessionID);
+
+  test("hold in the root, and in a task that lives", () => {
+    watched.tasks = [aTask()];
+    watched.hear(seen(ROOT));
+    watched.session.receive(seen(CHILD), false);
+    expect(undone()).toEqual([ROOT, CHILD]);
+  });
+
+  test("hold nothing in a task that has ended, or in a session that is none", () => {
+    watched.tasks = [anEndedTask()];
+    for (const id of [CHILD, "ses_other"]) watched.session.receive(seen(id), false);
+    expect(undone()).toEqual([]);
+  });
+
+  test("hold no longer when they are gone: whoever writes comes first", () => {
+    const gone: HostEvent = { type: "message-removed", sessionID: ROOT, messageID: "msg_3" };
+    watched.hear({ type: "user-message", sessionID: ROOT, messageID: "msg_2", voice: undefined });
+    expect(watched.hear(gone).session.state.unanswered).toBeUndefined();
+    watched.hear(seen(ROOT), gone);
+    expect(undone()).toEqual([]);
+    expect(watched.session.state.unanswered).toEqual({ messageID: "msg_2", isHeard: false, at: T0 });
+    watched.pass(1_000).hear({ type: "session-seen", session: aSession(ROOT), created: false }, SPOKEN);
+    expect(watched.session.state.unanswered).toEqual({ messageID: "msg_5", isHeard: true, at: T0 + 1_000 });
+  });
+
+  test("hold no longer when a command of the user's becomes a message", () => {
+    watched.hear(seen(ROOT)).session.userSpeaks();
+    expect(undone()).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@ let now: number;
 let changes: TaskChange[];
 let effects: TaskEffect[];
 let asleep: Set<string>;
+let undone: Set<string>;
 let written: Set<string>;
 let manager: BackgroundTaskManager;
 let desk: TaskDesk;
@@ -18,6 +19,7 @@ beforeEach(() => {
   changes = [];
   effects = [];
   asleep = new Set();
+  undone = new Set();
   written = new Set();
   manager = new BackgroundTaskManager({
     now: () => now,
@@ -33,7 +35,8 @@ beforeEach(() => {
 
 function newDesk(concurrency: number): TaskDesk {
   const isWritten = ({ id }: Task) => written.has(id);
-  return new TaskDesk({ now: () => now, manager, runner: "me", concurrency, asleep: () => asleep, isWritten });
+  const quiet = { asleep: () => asleep, undone: () => undone };
+  return new TaskDesk({ now: () => now, manager, runner: "me", concurrency, ...quiet, isWritten });
 }
 
 function newTask(id: string, more: Partial<NewTask> = {}): NewTask {
@@ -108,6 +111,19 @@ describe("who may start", () => {
     asleep.clear();
     desk.admitWaiting();
     expect(started()).toEqual(["ses_x", "ses_a"]);
+  });
+
+  test("U1 where messages are undone nothing starts, and others pass it", () => {
+    desk = newDesk(1);
+    undone.add("ses_a");
+    launch("ses_a");
+    launch("ses_b");
+    desk.admitWaiting();
+    expect(started()).toEqual(["ses_b"]);
+    desk.cancel("ses_b", "enough");
+    undone.clear();
+    desk.admitWaiting();
+    expect(started()).toEqual(["ses_b", "ses_a"]);
   });
 
   test("a task that waits for others in a tool call lets them have its slot", () => {

@@ -15,6 +15,8 @@ type RootAction =
   | "root-tool"
   | "root-abort"
   | "root-ask"
+  | "undo"
+  | "redo"
   | "say"
   | "compact"
   | "fork"
@@ -117,6 +119,7 @@ const life: fc.WeightedArbitrary<Action>[] = [
     ),
   },
   { weight: 3, arbitrary: plain("say", "say", "say", "compact") },
+  { weight: 1, arbitrary: plain("undo", "undo", "redo") },
   { weight: 4, arbitrary: plain("set", "set", "pause", "go-on", "go-on", "clear", "complete") },
 ];
 
@@ -216,6 +219,7 @@ export const pursuits: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: plain("root-finish", "root-finish", "root-finish", "root-finish", "root-tool", "root-abort", "root-ask"),
   },
   { weight: 3, arbitrary: plain("say", "say", "compact", "root-retry") },
+  { weight: 2, arbitrary: plain("undo", "undo", "redo") },
   { weight: 8, arbitrary: said },
   { weight: 8, arbitrary: modelled },
   { weight: 6, arbitrary: failing },
@@ -500,6 +504,11 @@ function actOnRoot(world: World, root: string, what: RootAction): void {
     case "root-ask":
       if (host.hasTurn(root)) host.openAsk(root);
       return;
+    case "undo":
+      host.userUndoes(root);
+      return;
+    case "redo":
+      return host.userRedoes(root);
     case "say":
       host.userSays(root, "a word");
       return;

@@ -1,6 +1,6 @@
 import { readFrame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
-import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
+import type { HostEvent, Prompt, Stored } from "../../src/host/port.ts";
 import type { Input, Observation } from "../../src/keeper/messages.ts";
 import { isEnded, isLive, isWaiting } from "../../src/tasks/task.ts";
 import type { World } from "./world.ts";
@@ -82,6 +82,8 @@ export class Book {
   private readonly settled = new Set<string>();
   private readonly runs = new Map<string, number>();
   private readonly asks = new Map<string, Set<string>>();
+  /** Roots of which it was heard that messages are undone. */
+  private readonly undone = new Set<string>();
   private readonly rootsHeardBusy = new Set<string>();
   /** Who holds which record, in this life. */
   private readonly attachments = new Map<string, number>();
@@ -170,6 +172,7 @@ export class Book {
       if (this.world.ledger.isQueued(id)) this.queued(id);
     }
     this.asks.clear();
+    this.undone.clear();
     this.rootsHeardBusy.clear();
     for (const [rootID, root] of this.roots) {
       root.quiet = false;
@@ -196,7 +199,11 @@ export class Book {
 
   heard(event: HostEvent): void {
     if (event.type === "session-seen") {
-      this.seen.add(event.session.id);
+      const { id, undone } = event.session;
+      this.seen.add(id);
+      // Nobody listens to a root without goal, task or turn.
+      if (undone && this.world.keeper.root(id) !== undefined) this.undone.add(id);
+      else if (!undone) this.undone.delete(id);
       return;
     }
     const { sessionID } = event;
@@ -403,6 +410,7 @@ export class Book {
     const undecided = out?.acceptedAt !== undefined && !out.started && this.now < out.acceptedAt + STARTS_MS;
     if (undecided && out.messageID !== messageID)
       this.breach("I7", `${messageID} is sent while ${out.messageID} may still start`);
+    if (this.undone.has(rootID)) this.breach("U1", `a ${kind} is sent to a root in which messages are undone`);
     if (root.quiet) this.breach("I7", `a ${kind} is sent to a quiet root`);
     if (root.asleep) this.breach("I7", `a ${kind} is sent to a sleeping root`);
     const again = out?.messageID === messageID;
@@ -431,7 +439,7 @@ export class Book {
     if (this.judgesOwed) for (const owed of this.owed(rootID)) this.breach("I1", `a ${kind} is sent although ${owed}`);
   }
 
-  prompted(prompt: Prompt, answer: Answer<void>): void {
+  prompted(prompt: Prompt, answer: Stored): void {
     const { out } = this.root(prompt.sessionID);
     if (out?.messageID !== prompt.messageID) return;
     out.calls--;

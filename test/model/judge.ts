@@ -85,6 +85,7 @@ async function callsReturn({ clock, tools }: World): Promise<void> {
 export async function judgeWaits(world: World): Promise<void> {
   const { host, keeper } = world;
   world.calm();
+  for (const rootID of host.rootIDs()) host.userRedoes(rootID);
   world.rootTurnMs = 50;
   await callsReturn(world);
   // A foreground child that works for hours holds its root by right: only background ones may go on.
@@ -120,7 +121,7 @@ export async function judgeWaits(world: World): Promise<void> {
     if (stuck.length === decision.reasons.length)
       world.book.breaches.push(`I2: ${rootID} still waits: ${JSON.stringify(stuck)}`);
     for (const reason of decision.reasons) {
-      if (reason.why !== "ask-open") continue;
+      if (reason.why !== "ask-open" && reason.why !== "undone") continue;
       world.book.breaches.push(`I2: ${rootID} waits for an ask that is not open: ${JSON.stringify(reason)}`);
     }
   }
@@ -196,6 +197,7 @@ export async function judgeOutage(world: World, what: MishapName): Promise<void>
   const { host, keeper, clock, book, tools } = world;
   const { error, costs } = mishap(what);
   world.calm();
+  for (const rootID of host.rootIDs()) host.userRedoes(rootID);
   await callsReturn(world);
   const begunAs = new Map(host.rootIDs().map((id) => [id, book.root(id).continuations]));
   const until = clock.now() + OUTAGE_MS;

@@ -5,6 +5,7 @@ import type { Input, Observation } from "../../src/keeper/messages.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { type EndedTask, isEnded, isLive, type Task, type TerminalStatus } from "../../src/tasks/task.ts";
+import type { SimulatedMessage } from "../../src/testing/simulated-sessions.ts";
 import type { World } from "./world.ts";
 
 /** Where a child's own session keeps the prompt that it was made with. */
@@ -110,6 +111,15 @@ export class Ledger {
 
   deleting(sessionID: string): void {
     this.gone.push(...this.mentionsIn([sessionID, ...this.world.host.below(sessionID)]));
+  }
+
+  /** The user makes an undo final. What was told in it may be told again. */
+  undoing(sessionID: string, undoneFrom: string): void {
+    const messages = this.world.host.messages(sessionID);
+    const undone = messages.slice(messages.findIndex(({ id }) => id === undoneFrom));
+    const mentions = mentionsOf(sessionID, undone);
+    this.gone.push(...mentions);
+    for (const { taskID } of mentions) this.mayBeToldTwice(taskID);
   }
 
   faulted(): void {
@@ -507,16 +517,17 @@ export class Ledger {
   }
 
   private mentionsIn(sessionIDs: readonly string[]): readonly Mention[] {
-    return sessionIDs.flatMap((sessionID) =>
-      this.world.host
-        .messages(sessionID)
-        .flatMap(({ parts, calls }) => [
-          ...[...parts.values()].map(({ text }) => text),
-          ...[...calls.values()].map(({ output }) => output),
-        ])
-        .flatMap((text) => mentionedIn(text).map((taskID) => ({ taskID, sessionID }))),
-    );
+    return sessionIDs.flatMap((sessionID) => mentionsOf(sessionID, this.world.host.messages(sessionID)));
   }
+}
+
+function mentionsOf(sessionID: string, messages: readonly SimulatedMessage[]): readonly Mention[] {
+  return messages
+    .flatMap(({ parts, calls }) => [
+      ...[...parts.values()].map(({ text }) => text),
+      ...[...calls.values()].map(({ output }) => output),
+    ])
+    .flatMap((text) => mentionedIn(text).map((taskID) => ({ taskID, sessionID })));
 }
 
 interface Mention {

@@ -1,9 +1,13 @@
-import type { ProviderError, Voice } from "../../src/host/port.ts";
+import type { ProviderError, SessionInfo, Voice } from "../../src/host/port.ts";
 import { AFTER } from "../../src/testing/simulated-engine.ts";
 import { SimulatedHost } from "../../src/testing/simulated-host.ts";
+import { type SimulatedSession, toInfo } from "../../src/testing/simulated-sessions.ts";
 
 /** What else can happen in a session of the model: see {@link SimulatedHost} for everything usual. */
 export class ModelHost extends SimulatedHost {
+  /** Called before what was undone in a session is deleted, while its messages from there on are still to be seen. */
+  onUndoFinal: (sessionID: string, undoneFrom: string) => void = () => undefined;
+
   /** An id that no other message has. */
   messageID(): string {
     return this.sessions.messageID();
@@ -45,11 +49,19 @@ export class ModelHost extends SimulatedHost {
     this.compactDuringTurn(sessionID);
   }
 
+  info(sessionID: string): SessionInfo {
+    return toInfo(this.sessions.must(sessionID));
+  }
+
   archive(sessionID: string): void {
     const session = this.sessions.must(sessionID);
     session.archived = true;
-    const { id, title, createdAt, metadata } = session;
-    this.emit({ type: "session-seen", session: { id, title, createdAt, archived: true, metadata }, created: false });
+    this.emit({ type: "session-seen", session: toInfo(session), created: false });
+  }
+
+  protected override undoIsFinal(session: SimulatedSession): void {
+    if (session.undoneFrom !== undefined) this.onUndoFinal(session.id, session.undoneFrom);
+    super.undoIsFinal(session);
   }
 
   /** Of `opencode run`: the last step of the turn is complete, and a message that is stored now keeps it going. */

@@ -61,6 +61,9 @@ export class Pursuit {
   /** Continuations that were sent and not answered yet, and their roots. */
   private readonly unread = new Map<string, string>();
 
+  /** Roots of which messages are gone: nobody can count by what is left. */
+  private readonly undone = new Set<string>();
+
   /** An error was not heard: how a turn has ended is not known. */
   isMuddled = false;
 
@@ -103,6 +106,11 @@ export class Pursuit {
   }
 
   // What people and models do
+
+  /** The user makes an undo final. */
+  undoing(rootID: string): void {
+    this.undone.add(rootID);
+  }
 
   refuses(rootID: string): void {
     this.of(rootID).refusedAt = this.now;
@@ -424,7 +432,7 @@ export class Pursuit {
   judgeTurns(): void {
     for (const rootID of this.world.host.rootIDs()) {
       const goal = this.world.keeper.goal(rootID);
-      if (goal === undefined || this.world.keeper.isSending(rootID)) continue;
+      if (goal === undefined || this.world.keeper.isSending(rootID) || this.undone.has(rootID)) continue;
       const { own, all } = this.started(rootID, goal.allowedAt);
       // Taken, and held back by another plugin's hook: the answer to a later message was taken for one to it.
       const most = new Set([...all, ...this.held]).size;

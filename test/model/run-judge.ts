@@ -1,5 +1,5 @@
 import { readFrame } from "../../src/delivery/frame.ts";
-import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
+import type { HostEvent, Prompt, Stored } from "../../src/host/port.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { RunHost } from "./run-host.ts";
 import type { World } from "./world.ts";
@@ -56,7 +56,7 @@ export class RunJudge {
     if (event.type === "turn-held") this.heldAt ??= this.now;
   }
 
-  prompted(answer: Answer<void>): void {
+  prompted(answer: Stored): void {
     if (answer.kind !== "known") this.isTroubled = true;
   }
 

@@ -34,6 +34,70 @@ function why(world: World, root: string): readonly string[] {
   return decision?.kind === "wait" ? decision.reasons.map((reason) => reason.why) : [decision?.kind ?? "none"];
 }
 
+describe("U1 the user's undo", () => {
+  /** A goal that waits for a task, beside which the user has said something, and has undone that. */
+  async function undone(isHeard = true) {
+    const { world, root } = await working();
+    const task = await background(world, root);
+    world.host.finishTurn(root);
+    await world.clock.advance(100);
+    world.host.userSays(root, "look again");
+    await world.clock.advance(50);
+    world.host.finishTurn(root);
+    await world.clock.advance(100);
+    const before = world.host.messages(root).length;
+    // Also none of those that our own writes cause.
+    for (let event = 0; !isHeard && event < 20; event++) world.disturb("session-seen", "drop");
+    world.host.userUndoes(root);
+    // OpenCode reports no task that was aborted.
+    world.host.userAborts(task);
+    await world.clock.advance(10_000);
+    return { world, root, task, before };
+  }
+
+  test("is waited for by goal and outcome, and taken back it has cost nothing", async () => {
+    const { world, root, task, before } = await undone();
+    expect([kinds(world), why(world, root), world.host.messages(root).length]).toEqual([[], ["undone"], before]);
+    world.host.userRedoes(root);
+    await world.clock.advance(1_000);
+    expect(kinds(world)).toEqual(["continuation"]);
+    expect(world.host.prompts[0]?.text).toContain(`(${task}): cancelled`);
+    expect(world.keeper.goal(root)).toMatchObject({ status: "active", failures: 0 });
+  });
+
+  test("is made final by the user alone: his message takes the outcome along, and nothing of ours overtakes it", async () => {
+    const { world, root, task, before } = await undone();
+    world.host.userSays(root, "look elsewhere");
+    await world.clock.advance(100);
+    expect([kinds(world), world.host.messages(root).length]).toEqual([[], before]);
+    const [said, notice] = [...(world.host.messages(root).at(-2)?.parts.values() ?? [])].map(({ text }) => text);
+    expect([said, notice?.includes(`(${task}): cancelled`)]).toEqual(["look elsewhere", true]);
+    world.host.finishTurn(root);
+    await world.clock.advance(1_000);
+    expect(kinds(world)).toEqual(["continuation"]);
+  });
+
+  test("of which nothing was heard is met at the port, which costs the goal no failure", async () => {
+    const { world, root, before } = await undone(false);
+    expect([kinds(world), why(world, root), world.host.messages(root).length]).toEqual([[], ["undone"], before]);
+    expect(world.keeper.goal(root)).toMatchObject({ status: "active", failures: 0 });
+    world.calm();
+    world.host.userRedoes(root);
+    await world.clock.advance(5_000);
+    expect(kinds(world)).toEqual(["continuation"]);
+  });
+
+  test("outlives a restart, also where the goal goes on by itself", async () => {
+    const { world, root, before } = await undone();
+    await world.killAndRestart(true);
+    await world.clock.advance(10_000);
+    expect([kinds(world), why(world, root), world.host.messages(root).length]).toEqual([[], ["undone"], before]);
+    world.host.userRedoes(root);
+    await world.clock.advance(1_000);
+    expect(kinds(world)).toEqual(["continuation"]);
+  });
+});
+
 describe("goal and gate", () => {
   test("G1 while a task is live no continuation goes out", async () => {
     const { world, root } = await working();

@@ -103,6 +103,10 @@ export class World {
     const hooks = () => this.runHold;
     const isRun = this.config.run !== undefined;
     this.host = isRun ? new RunHost({ ...host, hooks, onIdle: () => this.exits() }) : new ModelHost(host);
+    this.host.onUndoFinal = (sessionID, undoneFrom) => {
+      this.ledger.undoing(sessionID, undoneFrom);
+      this.pursuit.undoing(sessionID);
+    };
     this.book = new Book(this);
     this.ledger = new Ledger(this);
     this.pursuit = new Pursuit(this);
@@ -234,6 +238,10 @@ export class World {
     this.book.restarted(awake);
     for (const stored of this.storedRoots()) {
       this.keeper.dispatch({ type: "restored", stored, awake, elsewhere: [] });
+      const session = this.host.info(stored.self);
+      // As the loader does.
+      if (session.undone)
+        this.keeper.dispatch({ type: "host", event: { type: "session-seen", session, created: false } });
     }
     await this.clock.settle();
   }

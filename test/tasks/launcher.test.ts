@@ -376,6 +376,13 @@ describe("resume", () => {
       expect(made("writeMetadata")).toEqual([]);
     });
 
+    test("U1 its user has undone messages there", async () => {
+      sessions.set(CHILD, aSession(CHILD, { parentID: ROOT, undone: true }));
+      ended();
+      expect(await refused()).toStartWith(`The user has undone messages of the task ${CHILD}: another prompt would`);
+      expect(made("writeMetadata")).toEqual([]);
+    });
+
     test("its agent may not send that one", async () => {
       agents = known([agent("build", [{ permission: "task", pattern: "*", action: "deny" }]), agent("general")]);
       ended();

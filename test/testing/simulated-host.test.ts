@@ -185,6 +185,41 @@ describe("a prompt", () => {
   });
 });
 
+describe("what the user undoes", () => {
+  test("stays until somebody writes, and is gone then; taken back before, all of it is there", async () => {
+    const { clock, host, root, events } = simulated(5);
+    for (const text of ["one", "two"]) {
+      host.userSays(root, text);
+      await clock.advance(100);
+    }
+    host.userUndoes(root);
+    expect([host.isUndone(root), host.messages(root).length]).toEqual([true, 4]);
+    host.userRedoes(root);
+    expect([host.isUndone(root), host.messages(root).length]).toEqual([false, 4]);
+    host.userUndoes(root);
+    const removed = host
+      .messages(root)
+      .slice(2)
+      .map(({ id }) => id);
+    host.userSays(root, "three");
+    await clock.advance(100);
+    expect([host.isUndone(root), host.messages(root).length]).toEqual([false, 4]);
+    const gone = events.flatMap((event) => (event.type === "message-removed" ? [event.messageID] : []));
+    expect(gone).toEqual(removed);
+  });
+
+  test("is refused while the session works, and its port stores nothing there", async () => {
+    const { host, root, after } = await inTurn();
+    expect(host.userUndoes(root)).toBe(false);
+    host.finishTurn(root);
+    await after(Promise.resolve(), 100);
+    expect(host.userUndoes(root)).toBe(true);
+    expect(await after(host.prompt(promptFor(root, "msg_z")))).toEqual({ kind: "undone" });
+    expect(await after(host.show(root, "shown", undefined))).toEqual({ kind: "undone" });
+    expect(host.messages(root)).toHaveLength(2);
+  });
+});
+
 describe("a child that we make", () => {
   test("is seen as created before the call has answered", async () => {
     const { clock, host, root, events } = simulated();
