@@ -35,7 +35,7 @@ export interface AnswerDependencies extends Pick<ToolDependencies, "keeper" | "i
   /** Set in `opencode run`. */
   readonly runAnswer?: Pick<RunAnswer, "give"> | undefined;
   /** Set in `opencode acp`. */
-  readonly editor?: Pick<EditorAnswer, "tell"> | undefined;
+  readonly editor?: Pick<EditorAnswer, "tell" | "used"> | undefined;
 }
 
 /** An answer to a command. */

@@ -4,12 +4,24 @@
  * into the connection itself, as what it has for them: a piece of the agent's message. A line is one message.
  */
 export class EditorAnswer {
+  /** What is about no session, until there is one in which it can be told. */
+  private readonly untold: string[] = [];
+
   constructor(
     private readonly deps: {
       readonly stdout: (text: string) => void;
       readonly ids: { message(after: string): string };
     },
   ) {}
+
+  announce(said: string): void {
+    this.untold.push(said);
+  }
+
+  /** A session is used: it is one that the editor knows. */
+  used(sessionID: string): void {
+    for (const said of this.untold.splice(0)) this.tell(sessionID, `goalkeeper: ${said}`);
+  }
 
   tell(sessionId: string, said: string): void {
     const { stdout, ids } = this.deps;

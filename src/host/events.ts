@@ -36,7 +36,7 @@ export class EventTranslator {
   /** The answer of each session that was heard to begin last. */
   private readonly begunAnswer = new Map<string, string>();
   /** Calls that were seen at work and may be of our tools: only of these it is known that they would have reached us. */
-  private readonly seenRunning = new Set<string>();
+  private readonly seenRunning = new Map<string, string>();
   /** By part, the child of a Task tool's call that runs: of another plugin's tool it need not stand in the result. */
   private readonly childOfCall = new Map<string, string>();
   private readonly handlers = new Map<string, (properties: Raw) => void>([
@@ -187,7 +187,7 @@ export class EventTranslator {
     if (isOthers === undefined) return false;
     const key = `${call.sessionID} ${callID}`;
     if (status === "running") {
-      this.seenRunning.add(key);
+      remember(this.seenRunning, key, call.tool);
       return false;
     }
     const wasSeen = this.seenRunning.delete(key);

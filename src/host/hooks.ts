@@ -65,7 +65,7 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
 
     tool: own,
 
-    "tool.definition": async (input, output) => taken.see(input, output),
+    "tool.definition": (input, output) => guarded("tool.definition", () => taken.see(input, output)),
 
     "command.execute.before": commands.execute,
 
@@ -74,6 +74,7 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
         const { message, parts } = output;
         const isUsers = parts.some((part) => part.type === "text" && part.synthetic !== true && part.ignored !== true);
         if (isUsers) await loader.spoken(input.sessionID);
+        if (isUsers) deps.editor?.used(keeper.rootOf(input.sessionID));
         translator.userMessage(message, parts);
         const notice = isUsers ? keeper.pendingNotice(input.sessionID) : undefined;
         if (notice === undefined) return;
@@ -94,7 +95,7 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
         if (sessionID !== undefined && keeper.goal(sessionID) !== undefined) output.system.push(SYSTEM_TEXT);
         // The tools of this request have been shown by now.
         const names = taken.news();
-        if (names.length > 0) await deps.announce(takenToolsText(names));
+        if (names.length > 0) await tell([takenToolsText(names)], deps);
       }),
 
     "experimental.session.compacting": ({ sessionID }, output) =>
@@ -142,13 +143,22 @@ function afterStart(deps: HookDependencies, commands: OwnCommands): void {
 
 /** What the user has to know before anything else: wrong options, a host that is too old, commands that others have. */
 async function tellProblems(deps: HookDependencies, commands: OwnCommands): Promise<void> {
-  const { hostProblem, runHold, summary, announce } = deps;
-  const isRun = runHold !== undefined;
-  // In `opencode run` the options were said already, and the host is asked when there is a goal: asking costs a moment.
-  const said = isRun || summary === undefined ? [] : [summary];
-  const problem = isRun ? undefined : await hostProblem();
-  const all = [...said, ...(problem === undefined ? [] : [sentence(problem)]), ...commands.taken()];
-  // One for all of them: each toast takes the place of the one before it.
+  const { hostProblem, runHold, summary } = deps;
+  // The options were said already; what else is wrong is said where there is a goal. To ask costs a moment.
+  if (runHold !== undefined) return;
+  const problem = await hostProblem();
+  const found = [...(problem === undefined ? [] : [sentence(problem)]), ...commands.taken()];
+  await tell(found, deps, summary);
+}
+
+/** One for all of them: each toast takes the place of the one before it. */
+async function tell(
+  found: readonly string[],
+  { host, announce }: Pick<HookDependencies, "host" | "announce">,
+  summary?: string,
+): Promise<void> {
+  for (const said of found) host.log("warn", `goalkeeper: ${said}`);
+  const all = [...(summary === undefined ? [] : [summary]), ...found];
   if (all.length > 0) await announce(all.join("\n"));
 }
 

@@ -70,9 +70,9 @@ export const server: PluginModule["server"] = async (input, rawOptions) => {
     host,
     hostProblem,
     announce: async (said) => {
-      host.log("warn", `goalkeeper: ${said}`);
-      if (progress === undefined) await host.toast({ title: "goalkeeper", message: said, variant: "warning" });
-      else progress.problem(said);
+      if (progress !== undefined) progress.problem(said);
+      else if (editor !== undefined) editor.announce(said);
+      else await host.toast({ title: "goalkeeper", message: said, variant: "warning" });
     },
     now: () => clock.now(),
     command: options.command,

@@ -20,3 +20,18 @@ test("what is told in an editor is one line of its protocol, whatever is in it, 
     },
   });
 });
+
+test("what is about no session is told once, in the first session that is used", () => {
+  const lines: string[] = [];
+  const editor = new EditorAnswer({ stdout: (text) => lines.push(text), ids: { message: () => "msg_1" } });
+  editor.announce("Another plugin has the tool update_goal.");
+  expect(lines).toEqual([]);
+  editor.used("ses_1");
+  editor.used("ses_2");
+  expect(lines.map((line) => JSON.parse(line).params)).toMatchObject([
+    {
+      sessionId: "ses_1",
+      update: { content: { text: "\n\ngoalkeeper: Another plugin has the tool update_goal.\n\n" } },
+    },
+  ]);
+});

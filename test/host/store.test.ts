@@ -63,9 +63,9 @@ afterEach(() => {
   theirs.end();
 });
 
-function books(revision: number): StoredRoot {
+function books(revision: number, claim = 1): StoredRoot {
   const owner = { host: "h", pid: 1, processStartedAt: 1, instance: "me" };
-  return { version: 1, self: ROOT, owner, claim: 1, revision, tasks: [] };
+  return { version: 1, self: ROOT, owner, claim, revision, tasks: [] };
 }
 
 /** The event about what stands in the session now, or stood there. */
@@ -184,14 +184,15 @@ describe("two instances in one process that restored a root under the same claim
 
   test("the one whose session is not used keeps nothing of what it wrote, and is told when it wants to send", async () => {
     metadata = {};
-    await store.save(books(1));
+    await store.save(books(1, 3));
     shows();
     theirs.take(ROOT);
+    // The other one had no need to claim it higher.
     metadata = { [KEY]: { ...books(1), owner: BESIDE } };
-    expect(await store.taken(ROOT)).toBe(1);
+    expect(await store.taken(ROOT)).toBe(3);
     shows();
-    expect(moved).toEqual([`${ROOT} 1`]);
-    expect(await store.save(books(2))).toEqual({ kind: "owned-elsewhere", claim: 1 });
+    expect(moved).toEqual([`${ROOT} 3`]);
+    expect(await store.save(books(2, 3))).toEqual({ kind: "owned-elsewhere", claim: 3 });
     expect(written().owner.instance).toBe(BESIDE.instance);
   });
 });
