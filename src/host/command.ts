@@ -32,6 +32,8 @@ export class CommandAnswered extends Error {
 export interface AnswerDependencies extends Pick<ToolDependencies, "keeper" | "ids"> {
   readonly host: HostPort;
   readonly loader: Pick<Loader, "ensure" | "foreignRoot">;
+  /** Files came with the command. */
+  readonly hasFiles?: boolean;
   /** Set in `opencode run`. */
   readonly runAnswer?: Pick<RunAnswer, "give"> | undefined;
   /** Set in `opencode acp`. */
@@ -65,10 +67,11 @@ export async function rootOf(
  */
 export async function answer(
   sessionID: string,
-  { title, said, brief = excerpt(said, TOAST_LENGTH), isRefused = false }: CommandAnswer,
+  given: CommandAnswer,
   { rootID }: Pick<Caller, "rootID">,
-  { keeper, host, ids, runAnswer, editor }: AnswerDependencies,
+  { keeper, host, ids, hasFiles, runAnswer, editor }: AnswerDependencies,
 ): Promise<never> {
+  const { title, said, brief = excerpt(said, TOAST_LENGTH), isRefused = false } = aboutFiles(given, hasFiles);
   if (runAnswer !== undefined) {
     await runAnswer.give(sessionID, rootID, said, isRefused);
     throw new CommandAnswered();
@@ -87,17 +90,24 @@ export async function answer(
   throw new CommandAnswered();
 }
 
+/** What was sent along with a word that is answered goes nowhere, and the user hears that. */
+function aboutFiles(given: CommandAnswer, hasFiles = false): CommandAnswer {
+  if (!hasFiles || given.isRefused === true) return given;
+  const { said, brief } = given;
+  const briefly = brief === undefined ? {} : { brief: `${FILES_UNUSED} ${brief}` };
+  return { ...given, said: `${FILES_UNUSED} ${said}`, ...briefly };
+}
+
+const FILES_UNUSED = "(What came with the command was not used.)";
+
 /** Shows what is known of a session in which another process works: to write there is that one's business. */
 export async function answerFromElsewhere(
   sessionID: string,
-  {
-    title,
-    said,
-    brief = said.length > TOAST_LENGTH ? excerpt(said, TOAST_LENGTH) : said,
-    isRefused = false,
-  }: CommandAnswer,
-  { host, runAnswer, editor }: Pick<AnswerDependencies, "host" | "runAnswer" | "editor">,
+  given: CommandAnswer,
+  { host, hasFiles, runAnswer, editor }: Pick<AnswerDependencies, "host" | "hasFiles" | "runAnswer" | "editor">,
 ): Promise<never> {
+  const { title, said, isRefused = false, ...more } = aboutFiles(given, hasFiles);
+  const { brief = said.length > TOAST_LENGTH ? excerpt(said, TOAST_LENGTH) : said } = more;
   if (runAnswer !== undefined) await runAnswer.give(sessionID, sessionID, said, isRefused);
   else if (editor !== undefined) editor.tell(sessionID, said);
   else await host.toast({ title, message: brief, variant: "info" });

@@ -40,6 +40,11 @@ export interface CommandDependencies extends Omit<ToolDependencies, keyof Answer
 const NO_TOOLS =
   'Nothing was started: the agent ends a goal with its tools, and the option "tools" leaves them out. Add "goal" to it.';
 
+/** An objective is a text: the next continuation has no place for them. */
+function filesRefused(command: string): string {
+  return `Nothing was changed: an objective is edited with words alone, and what came with it would be lost. Send the file in a message of its own; a new /${command} <objective> keeps what comes with it.`;
+}
+
 /**
  * Acts on `/goal …`.
  *
@@ -57,6 +62,8 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
   if (command.type === "unclear") return look({ said: unclear(command, deps.command), isRefused: true });
   if (command.type === "set" && rootID !== sessionID)
     return look({ said: `Goals belong to the main session. Say /${deps.command} there.`, isRefused: true });
+  if (command.type === "edit" && deps.hasFiles === true)
+    return look({ said: filesRefused(deps.command), isRefused: true });
   if (command.type === "set" && !deps.hasTools) return look({ said: NO_TOOLS, isRefused: true });
   const problem = await deps.hostProblem();
   if (problem !== undefined && (command.type === "set" || command.type === "resume"))

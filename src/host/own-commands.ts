@@ -9,20 +9,30 @@ import { TasksCommandRunner } from "./tasks-command.ts";
 
 export type OwnCommand = "goal" | "tasks";
 
-export interface OwnCommandDependencies extends Omit<CommandDependencies, "hasCeiling" | "hasTools"> {
+export interface OwnCommandDependencies extends Omit<CommandDependencies, "hasCeiling" | "hasTools" | "hasFiles"> {
   readonly options: Options;
   readonly tasks: TaskManager;
 }
 
-/** Answers what takes the place of the user's message; throws `CommandAnswered` if no turn may start. */
-export type CommandRunner = (command: OwnCommand, sessionID: string, args: string) => Promise<string>;
+/**
+ * Answers what takes the place of the user's words; throws `CommandAnswered` if no turn may start. `hasFiles`: something
+ * came with them.
+ */
+export type CommandRunner = (
+  command: OwnCommand,
+  sessionID: string,
+  args: string,
+  hasFiles: boolean,
+) => Promise<string>;
 
 export function commandRunner(deps: OwnCommandDependencies): CommandRunner {
   const { max_task_block_seconds, tools: families } = deps.options;
   const goal = { ...deps, hasCeiling: max_task_block_seconds > 0, hasTools: families.includes("goal") };
   const tasks = new TasksCommandRunner(deps);
-  return (command, sessionID, args) =>
-    command === "goal" ? executeGoalCommand(sessionID, args, goal) : tasks.execute(sessionID, args);
+  return (command, sessionID, args, hasFiles) =>
+    command === "goal"
+      ? executeGoalCommand(sessionID, args, { ...goal, hasFiles })
+      : tasks.execute(sessionID, args, hasFiles);
 }
 
 type Config = Parameters<NonNullable<Hooks["config"]>>[0];
@@ -71,10 +81,12 @@ export class OwnCommands {
     // A plugin behind this one may have put its own in its place.
     if (command === undefined || !this.isOurs(input.command)) return;
     try {
-      const said = await this.run(command, input.sessionID, input.arguments);
+      // Files and images that the user has sent along; the text is the template.
+      const attached = output.parts.filter(({ type }) => type !== "text");
+      const said = await this.run(command, input.sessionID, input.arguments, attached.length > 0);
       // In place: the host keeps the array that it handed out. The type wants ids that the host adds itself.
       const part = { type: "text", text: said } as (typeof output.parts)[number];
-      output.parts.splice(0, output.parts.length, part);
+      output.parts.splice(0, output.parts.length, part, ...attached);
     } catch (error) {
       if (isAnswered(error)) throw error;
       this.host.log("error", `goalkeeper: the command /${input.command} failed`, { error: describe(error) });

@@ -9,7 +9,13 @@ export interface FirstCopy {
   /** Its tools of these families, whatever its own options say. */
   readonly tools: (families: readonly string[]) => NonNullable<Hooks["tool"]>;
   /** Its command `/goal`, or `/tasks`. */
-  readonly run: (command: "goal" | "tasks", sessionID: string, args: string) => Promise<string>;
+  readonly run: (
+    command: "goal" | "tasks",
+    sessionID: string,
+    args: string,
+    /** Something came with it. */
+    hasFiles: boolean,
+  ) => Promise<string>;
 }
 
 interface Holder {

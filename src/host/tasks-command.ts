@@ -28,8 +28,8 @@ export class TasksCommandRunner {
   constructor(private readonly deps: TasksCommandDependencies) {}
 
   /** @throws CommandAnswered when the command has been answered: no turn may start */
-  async execute(sessionID: string, args: string): Promise<never> {
-    const { deps } = this;
+  async execute(sessionID: string, args: string, hasFiles = false): Promise<never> {
+    const deps = { ...this.deps, hasFiles };
     const command = parseTasksCommand(args);
     const rootID = await rootOf(sessionID, deps);
     const foreign = await deps.loader.foreignRoot(rootID);

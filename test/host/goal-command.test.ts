@@ -35,7 +35,7 @@ class Script {
   ) {}
 
   /** Answers the text that takes the place of the user's message; undefined when no turn may start. */
-  async says(args: string, sessionID = this.desk.root): Promise<string | undefined> {
+  async says(args: string, sessionID = this.desk.root, hasFiles = false): Promise<string | undefined> {
     const { desk, given } = this;
     const { host, keeper, clock } = desk;
     const runAnswer = {
@@ -60,6 +60,7 @@ class Script {
       goals: async () => "",
       hasCeiling: this.options.max_task_block_seconds !== 0,
       hasTools: this.options.tools?.length !== 0,
+      hasFiles,
       runAnswer: this.inRun ? runAnswer : undefined,
     }).catch((error: unknown) => error);
     await desk.pass();
@@ -214,6 +215,69 @@ describe("in opencode run, any other command", () => {
   test("takes off the quotes that OpenCode has put around it all", async () => {
     await script.says('"fix it --turns 5"');
     expect(script.goal).toMatchObject({ objective: "fix it", budget: { turns: 5 } });
+  });
+});
+
+describe("U2 a file that comes with a command", () => {
+  const said = (args: string) => script.says(args, script.desk.root, true);
+  const answer = () => script.given.at(-1)?.said;
+
+  test("belongs to a new objective", async () => {
+    expect(await said("paint it blue")).toContain("paint it blue");
+    expect(script.given).toEqual([]);
+  });
+
+  test("is no part of an objective that is edited: refused, and nothing is changed", async () => {
+    script.finds();
+    await said("edit make it like that");
+    expect(answer()).toStartWith("Nothing was changed: an objective is edited with words alone");
+    expect([script.goal?.objective, script.code]).toEqual(["make the build pass", 1]);
+  });
+
+  test("is of no use to any other word, and that is said", async () => {
+    script.finds();
+    await said("pause");
+    expect(answer()).toBe("(What came with the command was not used.) Goal paused. /goal resume goes on.");
+    expect(script.code).toBe(0);
+  });
+});
+
+describe("U1 while messages are undone", () => {
+  beforeEach(async () => {
+    script = await Script.open({}, false);
+    script.desk.keeper.dispatch({
+      type: "goal",
+      rootID: script.desk.root,
+      event: { type: "set", id: "msg_g", objective: "make the build pass" },
+    });
+    script.desk.host.userUndoes(script.desk.root);
+    await script.desk.pass(20 * SECOND);
+  });
+
+  test.each([
+    [
+      "status",
+      [
+        "State: active\nNow: waits: messages are undone here; with the next message they are gone for good",
+        "Goal: make the build pass",
+      ],
+    ],
+    ["why", ["ago: it waits: messages are undone here;"]],
+    ["pause", ["Goal paused. /goal resume goes on."]],
+  ] as const)("%p is answered by a toast alone, as long as it has to be", async (args, said) => {
+    const { host, root } = script.desk;
+    const before = host.messages(root).length;
+    expect(await script.says(args)).toBeUndefined();
+    for (const words of said) expect(host.toasts.at(-1)?.message).toContain(words);
+    expect([host.messages(root).length, host.isUndone(root), script.prompts]).toEqual([before, true, 0]);
+  });
+
+  test("a new objective is the user's message, which makes the undo final, and the goal goes on after it", async () => {
+    const { host, keeper, root } = script.desk;
+    host.userSays(root, (await script.says("paint it blue")) ?? "");
+    await script.desk.pass();
+    await script.desk.finish(root, "Begun.");
+    expect([keeper.goal(root)?.objective, host.isUndone(root), script.prompts]).toEqual(["paint it blue", false, 1]);
   });
 });
 

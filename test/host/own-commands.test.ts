@@ -20,8 +20,8 @@ beforeEach(() => {
 function commands(options: { command?: string; tools?: ("goal" | "background")[] } = {}): OwnCommands {
   return new OwnCommands(
     { command: "goal", tools: ["goal", "background"], ...options },
-    async (command, sessionID, args) => {
-      ran.push(`${command} ${sessionID} ${args}`);
+    async (command, sessionID, args, hasFiles) => {
+      ran.push(`${command} ${sessionID} ${args}${hasFiles ? " and files" : ""}`);
       if (answered) throw new CommandAnswered();
       return "instead";
     },
@@ -48,6 +48,19 @@ describe("commands", () => {
     expect(await says(own, "other")).toBe("expanded");
     expect(ran).toEqual(["goal ses_1 x"]);
     expect(own.taken()).toEqual([]);
+  });
+
+  test("U2 keep what has come with them behind what we say, in the array that OpenCode has handed out", async () => {
+    const own = commands();
+    own.register({});
+    const [image, file] = [
+      { type: "file", url: "data:image/png;base64,x" },
+      { type: "file", url: "file:///notes.txt" },
+    ];
+    const parts = [{ type: "text", text: "expanded" }, image, file];
+    await own.execute({ command: "goal", sessionID: "ses_1", arguments: "x" }, { parts } as unknown as Output);
+    expect(parts).toEqual([{ type: "text", text: "instead" }, image, file] as typeof parts);
+    expect(ran).toEqual(["goal ses_1 x and files"]);
   });
 
   test("that have been answered start no turn, and that is no failure", async () => {
