@@ -10,7 +10,10 @@ import type { ScriptedProviderConfig } from "./scripted-model.ts";
 export type PluginSpec = string | readonly [spec: string, options: Readonly<Record<string, unknown>>];
 
 export interface EnvironmentOptions {
-  /** The scripted model; anything with a `providerConfig()`. Without it the configuration has to name a provider. */
+  /**
+   * The scripted model; anything with a `providerConfig()`. OpenCode then knows no model but those, which saves it a
+   * fifth of its start. Without it the configuration has to name a provider, and the models are those of models.dev.
+   */
   model?: { providerConfig(): ScriptedProviderConfig };
   /** Merged over the model's configuration, one level deep. */
   config?: Readonly<Record<string, unknown>>;
@@ -66,6 +69,8 @@ export function createEnvironment(options: EnvironmentOptions): IsolatedEnvironm
   const configHome = place("config");
   const dataHome = place("data");
   const configPath = join(root, "opencode.json");
+  const modelsPath = join(root, "models.json");
+  writeFileSync(modelsPath, "{}");
   const temporary = place("tmp");
   const home = place("home");
 
@@ -93,6 +98,7 @@ export function createEnvironment(options: EnvironmentOptions): IsolatedEnvironm
     OPENCODE_DISABLE_AUTOUPDATE: "1",
     OPENCODE_DISABLE_MODELS_FETCH: "1",
     OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
+    OPENCODE_MODELS_PATH: options.model === undefined ? undefined : modelsPath,
     OPENCODE_EXPERIMENTAL_BACKGROUND_SUBAGENTS: (options.backgroundSubagents ?? true) ? "true" : undefined,
   });
   set(options.env ?? {});

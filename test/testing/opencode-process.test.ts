@@ -76,6 +76,8 @@ describe("with the real OpenCode", () => {
     const texts = messages.at(-1)?.parts.flatMap((part) => (part.type === "text" ? [part.text] : []));
     expect(texts?.join("")).toContain("alpha is done");
     expect(await server.metadata(root.id)).toEqual({});
+    const { data } = await server.client.config.providers();
+    expect(data?.providers.map(({ id }) => id)).toEqual(["scripted"]);
   });
 
   test("the host sees a scripted error, and an abort ends a request that hangs", async () => {
