@@ -26,10 +26,11 @@ export function judgeDecision(world: World): void {
     const goal = world.keeper.goal(rootID);
     const tasks = world.keeper.tasks(rootID);
     const now = world.clock.now();
-    const first = JSON.stringify(decide(goal, root, tasks, now, world.config.gate));
+    const first = decide(goal, root, tasks, now, world.config.gate);
     const copy = structuredClone({ goal, root, tasks });
-    const second = JSON.stringify(decide(copy.goal, copy.root, copy.tasks, now, world.config.gate));
-    if (first !== second) world.book.breaches.push(`I6: ${first} and of a copy ${second}`);
+    const second = decide(copy.goal, copy.root, copy.tasks, now, world.config.gate);
+    if (!Bun.deepEquals(first, second, true))
+      world.book.breaches.push(`I6: ${JSON.stringify(first)} and of a copy ${JSON.stringify(second)}`);
   }
 }
 

@@ -460,9 +460,14 @@ export class World {
     this.writing++;
     const answer = await this.host.writeMetadata(stored.self, { goalkeeper: written });
     this.writing--;
-    // Also where the answer got lost.
-    const found = this.host.exists(stored.self) ? this.stored(stored.self) : undefined;
-    const isTheSame = found?.revision === written.revision && found.owner.instance === written.owner.instance;
+    // Also where the answer got lost. Looked at, not copied: that is done at each write of each story.
+    const found = this.host.exists(stored.self)
+      ? (this.host.metadata(stored.self).goalkeeper as StoredRoot | undefined)
+      : undefined;
+    const isTheSame =
+      found?.self === written.self &&
+      found.revision === written.revision &&
+      found.owner.instance === written.owner.instance;
     if (isTheSame) this.ledger.saved(written);
     if (answer.kind === "known") return { kind: "ok" };
     // A 404 for a session that is there would be a lie that ends everything.
