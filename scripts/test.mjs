@@ -3,13 +3,15 @@
 // Runs the stages in order and prints what failed. The last line is `N passed, N failed`; types, lint and build count as
 // one each, tests as bun's junit report counts them.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { bun, root, setup } from "./setup.mjs";
 
 const MINUTE = 60_000;
 const START_TIME = "GOALKEEPER_TEST_START_MS";
+/** On two free cores it is between two and five seconds. */
+const SLOW_START_MS = 10_000;
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 const biome = join(root, "node_modules/@biomejs/biome/bin/biome");
 
@@ -26,19 +28,23 @@ const suites = {
   unit: { holds: (file) => !["e2e", "model", "testing"].includes(folderOf(file)), limit: 5 * MINUTE },
   property: {
     holds: (file) => folderOf(file) === "model",
-    limit: 15 * MINUTE,
-    lanes: 2,
+    limit: 30 * MINUTE,
+    inLanes: true,
+    // A test of a real OpenCode waits a good part of its time: these take what is left, and no more.
+    beside: () => stages.includes("e2e"),
     // Of these the size of the file says nothing.
     longest: ["owed.test.ts", "pursuit.test.ts", "chaos.test.ts", "replay.test.ts"],
   },
-  // These start real OpenCode processes: slow, and worth watching. Much of their time is waiting, so two files run at once.
+  // These start real OpenCode processes: slow, and worth watching.
   e2e: {
     holds: (file) => ["e2e", "testing"].includes(folderOf(file)),
-    limit: 30 * MINUTE,
-    lanes: 2,
+    limit: 90 * MINUTE,
+    inLanes: true,
+    // What openStages opens is in an OpenCode that the files of one process share: see test/e2e/stage.ts.
+    shares: (path) => /\bopenStages\(/.test(readFileSync(join(root, path), "utf8")),
     // More sessions at once than this only wait for each other in one OpenCode on two cores. Each `opencode run` is a
     // process of its own, and more than two of them come too late for the moments that they are about.
-    atOnce: (path) => (/\/run[^/]*\.test\.ts$/.test(path) ? 2 : 4),
+    atOnce: (path) => (/\/run[^/]*\.test\.ts$/.test(path) ? 2 : 4) / (isSlow() ? 2 : 1),
     watch: true,
   },
 };
@@ -49,14 +55,18 @@ const byName = options.some((option) => /^(-t|--test-name-pattern)/.test(option)
 
 setup();
 
-const scratch = mkdtempSync(join(tmpdir(), "goalkeeper-test-"));
+const scratch = realpathSync(mkdtempSync(join(tmpdir(), "goalkeeper-test-")));
 const running = new Set();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  process.on(signal, () => {
-    for (const child of running) kill(child);
-    rmSync(scratch, { recursive: true, force: true });
-    process.exit(signal === "SIGINT" ? 130 : 143);
-  });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop(signal === "SIGINT" ? 130 : 143));
+// npm passes a SIGTERM on to its shell, which keeps it to itself.
+const parent = process.ppid;
+if (process.env.npm_lifecycle_event === "test") setInterval(() => process.ppid !== parent && stop(143), 500).unref();
+
+function stop(code) {
+  for (const child of running) kill(child);
+  sweep();
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 10 });
+  process.exit(code);
 }
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -65,12 +75,12 @@ const startedAt = Date.now();
 
 try {
   for (const stage of stages) {
-    const result = stage in checks ? await runCheck(stage) : await runSuite(stage);
-    for (const key of Object.keys(total)) total[key] += result[key];
-    if (result.failed > 0) failedStages.add(stage);
+    if (stage in checks) take(stage, await runCheck(stage));
+    else if (!suites[stage].beside?.()) await Promise.all([...companionsOf(stage), stage].map(runAndTake));
   }
 } finally {
-  rmSync(scratch, { recursive: true, force: true });
+  sweep();
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 10 });
 }
 
 const ranNothing = total.passed + total.failed === 0;
@@ -78,6 +88,20 @@ if (ranNothing || total.failed > 0) process.exitCode = 1;
 const verdict = failedStages.size > 0 ? `failed: ${[...failedStages].join(", ")}` : "everything passed";
 console.log(`\n${ranNothing ? "nothing was run" : verdict} (${since(startedAt)})`);
 console.log(summary(total));
+
+/** The stages that fill what a stage leaves of the cores. */
+function companionsOf(stage) {
+  return stage === "e2e" ? stages.filter((other) => suites[other]?.beside?.()) : [];
+}
+
+async function runAndTake(stage) {
+  take(stage, await runSuite(stage));
+}
+
+function take(stage, result) {
+  for (const key of Object.keys(total)) total[key] += result[key];
+  if (result.failed > 0) failedStages.add(stage);
+}
 
 /** Words that name a stage choose stages; the first option of bun test ends our own arguments. */
 function readArguments(args) {
@@ -111,7 +135,8 @@ async function runCheck(stage) {
 async function runSuite(stage) {
   const suite = suites[stage];
   const paths = files(stage, filters);
-  begin(stage);
+  const beside = suite.beside?.() === true;
+  if (!beside || paths.length === 0) begin(stage);
   if (paths.length === 0) {
     end(filters.length > 0 ? "none match" : "none yet");
     return { passed: 0, failed: 0, skipped: 0 };
@@ -129,41 +154,72 @@ async function runSuite(stage) {
       return { passed: 0, failed: 1, skipped: 0 };
     }
   }
-  if (suite.watch) process.stdout.write(`${paths.length} ${paths.length === 1 ? "file" : "files"}\n`);
-  const results = suite.lanes === undefined ? [await runFiles(stage, paths)] : await runInLanes(stage, paths);
+  if (suite.watch) {
+    const count = `${paths.length} ${paths.length === 1 ? "file" : "files"}`;
+    console.log(`${count}, ${lanesHere()} at once: one start of OpenCode takes ${process.env[START_TIME] / 1000} s`);
+  }
+  const results = suite.inLanes ? await runInLanes(stage, paths) : [await runFiles(stage, paths)];
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const result of results) for (const key of Object.keys(counts)) counts[key] += result.counts[key];
-  if (suite.watch) begin(stage);
+  if (suite.watch || beside) begin(stage);
   end(counts.passed + counts.failed + counts.skipped === 0 ? "none match" : summary(counts), startedAt);
   for (const { counts, output } of results) if (counts.failed > 0) console.log(`${failures(output)}\n`);
   for (const { problems } of results) for (const problem of problems) console.log(`${stage}: ${problem}`);
   return counts;
 }
 
-/** Each file by itself, as many at once as there are lanes. The long ones first: a lane that is left alone waits for one. */
+/**
+ * Each file by itself, or the files that share an OpenCode in one process for each lane. The long ones first: a lane that
+ * is left alone waits for one.
+ */
 async function runInLanes(stage, paths) {
-  const { longest = [] } = suites[stage];
+  const { longest = [], shares = () => false } = suites[stage];
   const rank = (path) => (longest.includes(basename(path)) ? longest.indexOf(basename(path)) : longest.length);
   const size = (path) => statSync(join(root, path)).size;
-  const left = [...paths].sort((one, other) => rank(one) - rank(other) || size(other) - size(one));
+  const sorted = [...paths].sort((one, other) => rank(one) - rank(other) || size(other) - size(one));
+  const lanes = lanesHere();
+  const sharing = Array.from({ length: lanes }, () => ({ files: [], bytes: 0 }));
+  for (const path of sorted.filter(shares)) {
+    const emptiest = sharing.reduce((least, one) => (one.bytes < least.bytes ? one : least));
+    emptiest.files.push(path);
+    emptiest.bytes += size(path);
+  }
+  const left = [
+    ...sharing.map(({ files }) => files).filter((files) => files.length > 0),
+    ...sorted.filter((path) => !shares(path)).map((path) => [path]),
+  ];
   const results = [];
   const lane = async () => {
-    for (let path = left.shift(); path !== undefined; path = left.shift()) results.push(await runFiles(stage, [path]));
+    for (let next = left.shift(); next !== undefined; next = left.shift()) results.push(await runFiles(stage, next));
   };
-  await Promise.all(Array.from({ length: suites[stage].lanes }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
   return results;
+}
+
+/** Both stages are bound by the cores. Where a start takes very long, others take them already. */
+function lanesHere() {
+  return isSlow() ? 1 : Math.min(availableParallelism(), 4);
+}
+
+function isSlow() {
+  return Number(process.env[START_TIME] ?? 0) > SLOW_START_MS;
 }
 
 async function runFiles(stage, paths) {
   const suite = suites[stage];
   const report = join(scratch, `${stage}-${basename(paths[0])}.xml`);
-  // bun's own five seconds are too few for a property, and on a busy machine for anything.
-  const args = ["test", `--timeout=${MINUTE}`, "--reporter=junit", `--reporter-outfile=${report}`];
+  // bun's own five seconds are too few for a property, and on a busy machine for anything. What starts OpenCode knows its
+  // own limit (test/e2e/limits.ts), but can set it only for the first of several files.
+  const timeout = Math.max(MINUTE, 90 * Number(process.env[START_TIME] ?? 0));
+  const args = ["test", `--timeout=${timeout}`, "--reporter=junit", `--reporter-outfile=${report}`];
+  if (suite.shares?.(paths[0])) args.push("--preload=./test/e2e/keep-opencode.ts");
   if (suite.atOnce !== undefined) args.push(`--max-concurrency=${suite.atOnce(paths[0])}`);
   const startedAt = Date.now();
   const onLine = suite.watch ? (line) => /^\((pass|fail|skip)\) /.test(line) && console.log(`  ${line}`) : undefined;
-  const run = await execute(bun, [...args, ...options, ...paths], { limit: suite.limit, onLine });
-  if (suite.watch) console.log(`  ${paths[0]} (${since(startedAt)})`);
+  const command = [bun, ...args, ...options, ...paths];
+  if (suite.beside?.() && process.platform !== "win32") command.unshift("nice", "-n", "19");
+  const run = await execute(command[0], command.slice(1), { limit: suite.limit, onLine });
+  if (suite.watch) console.log(`  ${paths.join(" ")} (${since(startedAt)})`);
   return { ...count(report, run, paths), output: run.output };
 }
 
@@ -271,6 +327,26 @@ function kill(child) {
     else process.kill(-child.pid, "SIGKILL");
   } catch (error) {
     if (error.code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * What OpenCode has started is in process groups of its own, and a test process that was killed has ended nothing. All of
+ * it has our directory in its environment; Linux shows that.
+ */
+function sweep() {
+  if (process.platform !== "linux") return;
+  for (let look = 0, found = 1; found > 0 && look < 100; look++) {
+    found = 0;
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(scratch)) continue;
+        process.kill(Number(pid), "SIGKILL");
+        found++;
+      } catch {
+        // Another user's, or it has just ended.
+      }
+    }
   }
 }
 

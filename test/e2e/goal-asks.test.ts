@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Reply } from "../../src/testing/index.ts";
 import { launch } from "./background.ts";
 import { request } from "./other-client.ts";
-import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task } from "./stage.ts";
 
 type Kind = "question" | "permission";
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
   const permission = { "*": "allow", bash: { "*": "allow", "echo asked": "ask" } };
   // Without a ceiling /goal resume lets the tasks go that hold the goal back: then only what they ask can.
   const options = { missing_task_grace_seconds: 1, no_progress_turns: 0, max_task_block_seconds: 0 };
-  stage = await openStage({ options, config: { permission } });
+  [stage] = await openStages([{ options, config: { permission } }]);
 });
 
 afterAll(() => stage?.[Symbol.asyncDispose]());

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createGate, type ModelRequest, type Reply } from "../../src/testing/index.ts";
-import { COMPLETE, openStage, type Play, type Stage, task, textOf } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task, textOf } from "./stage.ts";
 
 /** Accepts as soon as this file is in the project. */
 const DONE_FILE = "done";
@@ -13,13 +13,10 @@ let checked: Stage;
 beforeAll(async () => {
   const options = { missing_task_grace_seconds: 1, no_progress_turns: 0 };
   const completion_check = { command: ["test", "-f", DONE_FILE] };
-  [stage, checked] = await Promise.all([
-    openStage({ options }),
-    openStage({ options: { ...options, completion_check } }),
-  ]);
+  [stage, checked] = await openStages([{ options }, { options: { ...options, completion_check } }]);
 });
 
-afterAll(() => Promise.all([stage, checked].map((one) => one?.[Symbol.asyncDispose]())));
+afterAll(() => stage?.[Symbol.asyncDispose]());
 
 describe("/goal", () => {
   test("edit changes the objective of a goal that goes on: its next continuation has it", async () => {

@@ -3,12 +3,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SYSTEM_TEXT } from "../../src/goals/prompts.ts";
 import { createGate, type ReplySpec } from "../../src/testing/index.ts";
-import { COMPLETE, openStage, type Play, type Stage, task } from "./stage.ts";
+import { COMPLETE, openStages, type Play, type Stage, task } from "./stage.ts";
 
 let stage: Stage;
 
 beforeAll(async () => {
-  stage = await openStage({ options: { missing_task_grace_seconds: 1 } });
+  [stage] = await openStages([{ options: { missing_task_grace_seconds: 1 } }]);
 });
 
 afterAll(() => stage[Symbol.asyncDispose]());

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { readTrace } from "../../src/trace/read.ts";
 import { replay } from "../../src/trace/replay.ts";
 import { launch } from "./background.ts";
-import { COMPLETE, openStage, type Stage } from "./stage.ts";
+import { COMPLETE, openStages, type Stage } from "./stage.ts";
 import { untilAllReconciled, untilTask } from "./stored-tasks.ts";
 
 test("what was traced of a goal with a failed and a lost task, over a kill and a restart, comes out the same again (X5)", async () => {
-  await using stage = await openStage({
-    options: { debug_log: true, missing_task_grace_seconds: 1, resume_on_start: true },
-  });
+  const options = { debug_log: true, missing_task_grace_seconds: 1, resume_on_start: true };
+  const [opened] = await openStages([{ options }]);
+  await using stage = opened;
   const play = await stage.play({
     root: [{ toolCalls: [launch("bad"), launch("slow")] }, "Waiting.", "It has failed.", COMPLETE, "Done."],
     children: { bad: { error: { status: 400, message: "a prompt that nobody else may read" } }, slow: { hang: true } },

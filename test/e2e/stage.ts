@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+/**
+ * Real OpenCodes with the plugin, for tests. A start costs seconds of both cores, so files do not start one each: take
+ * {@link openStages}, in `beforeAll`, with a project for each set of options that the file needs. `npm test` runs many
+ * such files one after the other in one process, and they share its OpenCode: each has projects, sessions and a model of
+ * its own there, and hears nothing of the others. A file may kill or restart that OpenCode: only its own projects are
+ * open, and whoever comes after it gets one that works. What needs an environment or a git repository of its own, or a
+ * second process beside the first, takes {@link openStage}; `opencode run` has run-stage.ts.
+ *
+ * Nothing here takes a limit: every wait has the one of this machine (limits.ts).
+ */
+import { existsSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { createOpencodeClient } from "@opencode-ai/sdk/client";
@@ -18,7 +28,8 @@ import {
 } from "../../src/testing/index.ts";
 import { type ReplySpec, ScriptReader } from "../../src/testing/script.ts";
 import { sessionHelpers } from "../../src/testing/session-helpers.ts";
-import { patientModel, patientServer, SERVE, until, WAIT_MS } from "./limits.ts";
+import { newsOf, patientModel, patientServer, SERVE, until, WAIT_MS } from "./limits.ts";
+import { sharedOpencode } from "./shared-opencode.ts";
 
 /** The built plugin, as a user's OpenCode loads it from a folder. */
 export const PLUGIN = new URL("../../", import.meta.url).href.replace(/\/$/, "");
@@ -33,7 +44,7 @@ export interface StageOptions extends Omit<EnvironmentOptions, "model" | "plugin
   readonly models?: ScriptedModelOptions["models"];
 }
 
-/** One real OpenCode with the plugin, shared by the tests of a file: each session has a script of its own. */
+/** One project in a real OpenCode with the plugin, shared by the tests of a file: each session has a script of its own. */
 export interface Stage {
   readonly opencode: IsolatedOpencode;
   readonly model: ScriptedModel;
@@ -70,6 +81,7 @@ export interface Play {
 /** What each of several projects in one OpenCode has of its own. */
 export type ProjectOptions = Pick<StageOptions, "goalkeeper" | "options" | "before" | "after" | "config">;
 
+/** One project in an OpenCode of its own. */
 export async function openStage({ models, ...options }: StageOptions = {}): Promise<Stage> {
   const { goalkeeper, options: ours, before, after, ...environment } = options;
   const played = await playModel(models);
@@ -80,54 +92,84 @@ export async function openStage({ models, ...options }: StageOptions = {}): Prom
     async restart(options) {
       server = await server.restart(options);
     },
+    async close() {
+      await opencode.dispose();
+      await played.model.close();
+    },
   });
 }
 
 /**
- * Several projects in one OpenCode, each with plugins and configuration of its own: OpenCode loads the plugins for each of
- * them anew, and a process of its own for each would cost seconds. The restart of one,
- * and its end, is that of all.
+ * Projects in the OpenCode that this test process shares, each with plugins and configuration of its own: OpenCode loads
+ * the plugins for each of them anew. The restart of one, and its end, is that of all.
  */
 export async function openStages<const All extends readonly ProjectOptions[]>(
   projects: All,
   models?: ScriptedModelOptions["models"],
 ): Promise<{ -readonly [Index in keyof All]: Stage }> {
   const played = await playModel(models);
-  const opencode = createIsolatedOpencode({ model: played.model });
-  const directories = projects.map((project, index) => {
-    const directory = index === 0 ? opencode.directory : join(opencode.root, `project-${index + 1}`);
-    mkdirSync(directory, { recursive: true });
+  const shared = await sharedOpencode();
+  const { provider, ...defaults } = played.model.providerConfig();
+  const directories = projects.map((project) => {
+    const directory = shared.newDirectory();
     const plugin = pluginsOf(project).map((spec) =>
       typeof spec === "string" ? urlOf(spec) : [urlOf(spec[0]), spec[1]],
     );
-    writeFileSync(join(directory, "opencode.json"), JSON.stringify({ ...project.config, plugin }));
+    writeFileSync(
+      join(directory, "opencode.json"),
+      JSON.stringify({ ...defaults, provider, ...project.config, plugin }),
+    );
     return directory;
   });
-  let server = patientServer(await opencode.serve(SERVE));
-  const open = () => Promise.all(directories.map((directory) => serverIn(directory, server)));
+  const open = () => Promise.all(directories.map((directory) => serverIn(directory, shared.server)));
   let servers = await open();
   const restart = async (options: { readonly kill?: boolean }) => {
-    server = await server.restart(options);
+    await shared.restart(options);
     servers = await open();
   };
-  const stages = directories.map((directory, index) => {
-    const current = () => servers[index] ?? server;
-    return createStage(played, { ...opencode, directory }, { current, restart });
-  });
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    await Promise.all(servers.map((server) => server.leave()));
+    await played.model.close();
+    await shared.release();
+  };
+  const opencode = shared.since();
+  const stages = directories.map((directory, index) =>
+    createStage(
+      played,
+      { ...opencode, directory },
+      {
+        current: () => servers[index] ?? shared.server,
+        restart,
+        close: () => {
+          closing ??= close();
+          return closing;
+        },
+      },
+    ),
+  );
   return stages as { -readonly [Index in keyof All]: Stage };
 }
 
-/** The same process, asked about another directory. */
-async function serverIn(directory: string, server: OpencodeServer): Promise<OpencodeServer> {
+/** The same process, asked about another directory. `leave` ends all that works there. */
+async function serverIn(directory: string, server: OpencodeServer) {
   const client = createOpencodeClient({ baseUrl: server.url, directory });
   const events = await collectEvents(server.url, directory, WAIT_MS);
-  void server.exited.then(() => events.close());
+  let runs = true;
+  void server.exited.then(() => {
+    runs = false;
+    events.close();
+  });
+  const leave = async () => {
+    events.close();
+    if (runs) await client.instance.dispose();
+  };
   const here: OpencodeServer = Object.assign(Object.create(server), {
     ...sessionHelpers(client, events),
     client,
     events,
   });
-  return patientServer(here);
+  return Object.assign(patientServer(here), { leave });
 }
 
 /** As a configuration has it: an absolute path is none. */
@@ -166,7 +208,11 @@ export async function playModel(models: ScriptedModelOptions["models"]) {
 function createStage(
   { model, readers }: Awaited<ReturnType<typeof playModel>>,
   opencode: IsolatedOpencode,
-  server: { current(): OpencodeServer; restart(options: { readonly kill?: boolean }): Promise<void> },
+  server: {
+    current(): OpencodeServer;
+    restart(options: { readonly kill?: boolean }): Promise<void>;
+    close(): Promise<void>;
+  },
 ): Stage {
   const stage: Stage = {
     opencode,
@@ -180,10 +226,7 @@ function createStage(
       return createPlay(id, stage);
     },
     restart: ({ kill = false } = {}) => server.restart({ kill }),
-    async [Symbol.asyncDispose]() {
-      await opencode.dispose();
-      await model.close();
-    },
+    [Symbol.asyncDispose]: () => server.close(),
   };
   return stage;
 }
@@ -206,15 +249,22 @@ function createPlay(id: string, stage: Stage): Play {
     framed: async (kind) =>
       (await play.prompts()).filter((text) => text.includes(`<goalkeeper kind="${kind}" id="msg_`)),
     requests: () => stage.model.requests.filter((request) => request.kind === "turn" && request.sessionID === id),
-    until: (what, isTrue) => until(what, isTrue, () => report(play, stage)),
+    until: (what, isTrue) =>
+      until(
+        what,
+        isTrue,
+        () => report(play, stage),
+        newsOf(id, () => stage.server),
+      ),
     async untilIdle() {
-      let quiet = 0;
-      const isQuiet = async () => {
-        const { data } = await stage.server.client.session.status();
-        quiet = data?.[id] === undefined ? quiet + 1 : 0;
-        return quiet >= 4;
-      };
-      await play.until("the session is idle", isQuiet);
+      const isQuiet = async () => (await stage.server.client.session.status()).data?.[id] === undefined;
+      await play.until("the session is idle", async () => {
+        for (let looks = 0; looks < 4; looks++) {
+          if (!(await isQuiet())) return false;
+          await Bun.sleep(25);
+        }
+        return true;
+      });
     },
     async untilGoal(status) {
       let stored: StoredRoot | undefined;
