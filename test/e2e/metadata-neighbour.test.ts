@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { COUNTING_NEIGHBOUR, counted, stopCounting } from "./counting-neighbour.ts";
 import { COMPLETE, openStages, type Stage } from "./stage.ts";
 
-const TURNS = 12;
-const SESSIONS = 3;
+const TURNS = 8;
+const SESSIONS = 2;
 
 let stage: Stage;
 
