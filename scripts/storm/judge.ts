@@ -52,7 +52,9 @@ export function judge(
   const texts = messages.map(textOf);
   for (const child of children) {
     const times = texts.filter((_, at) => tells(messages[at], child.id)).length;
-    const runs = Math.max(1, child.messages.filter(({ info }) => info.role === "user").length);
+    const stub = stored?.tasks.find(({ id }) => id === child.id);
+    const prompts = child.messages.filter(({ info }) => info.role === "user").length;
+    const runs = Math.max(1, prompts, stub?.run.number ?? 1);
     // One that nobody has ever worked in, and one of which another plugin tells, is nothing that we owe.
     const isOwed = !wasTouched && child.messages.some(({ info }) => info.role === "assistant");
     if (isOwed && times === 0) breaches.push(`${child.title} (${child.id}) was never told`);

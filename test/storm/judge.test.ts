@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { type Evidence, judge } from "../../scripts/storm/judge.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import type { ModelRequest, StoredMessage } from "../../src/testing/index.ts";
-import { aGoalThatIs } from "../support/builders.ts";
+import { aGoalThatIs, aTask } from "../support/builders.ts";
 
 const TASK = "ses_task";
 const TOLD = `<goalkeeper kind="continuation" id="msg_2">\nBackground tasks ended: 1 completed.\n- "t1" (${TASK}): completed\n</goalkeeper>`;
@@ -68,6 +68,16 @@ test.each<[string, Partial<Evidence>, string]>([
   ["a word of the user's that is there twice", more(said("msg_8", "begin")), '"begin" stands 2 times'],
 ])("%s is one", (_name, change, breach) => {
   expect(judge({ ...GOOD, ...change }, false)).toContain(breach);
+});
+
+test("people make tasks go on, also those that are deleted since, and every run is told", () => {
+  const again = more(said("msg_4", `<task id="${TASK}" state="completed">\n</task>`));
+  const twice = { ...GOOD, ...again, children: [{ ...WORKED, messages: [...WORKED.messages, said("n", "and more")] }] };
+  expect(judge(twice, true)).toEqual([]);
+  const stored = { ...COMPLETE, tasks: [aTask({ id: TASK, run: { number: 2, startedAt: 0 } })] };
+  const deleted = { ...GOOD, ...again, stored, children: [{ ...WORKED, messages: [], isDeleted: true }] };
+  expect(judge(deleted, true)).toEqual([]);
+  expect(judge({ ...deleted, stored: COMPLETE }, true)).toEqual(["t1 (ses_task) was told 2 times"]);
 });
 
 test("an empty message that nobody has answered is OpenCode's, and what was told before is no second time", () => {
