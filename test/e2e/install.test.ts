@@ -132,6 +132,22 @@ describe("the package in a consumer's project", () => {
     });
   }
 
+  test.each(["nodenext", "bundler"])("the types of the library need nothing beside it, with %s", (resolution) => {
+    writeFileSync(
+      join(consumer, "library.ts"),
+      'import * as library from "opencode-goalkeeper";\nexport const turns: number = library.DEFAULT_OPTIONS.max_auto_turns;\n',
+    );
+    expect(check("library.ts", `--target es2022 --moduleResolution ${resolution}`, [])).toBe("");
+  });
+
+  test("those of the test kit need the SDK, and no types of Node", () => {
+    mkdirSync(join(consumer, "node_modules/@opencode-ai"));
+    symlinkSync(join(root, "node_modules/@opencode-ai/sdk"), join(consumer, "node_modules/@opencode-ai/sdk"));
+    writeFileSync(join(consumer, "kit.ts"), 'export * from "opencode-goalkeeper/testing";\n');
+    expect(check("kit.ts", "--target es2022", [])).toBe("");
+    rmSync(join(consumer, "node_modules/@opencode-ai"), { recursive: true });
+  });
+
   test("the types of every export are found and say no when they should", () => {
     for (const peer of ["@opencode-ai", "@types"]) {
       symlinkSync(join(root, "node_modules", peer), join(consumer, "node_modules", peer));
@@ -151,9 +167,11 @@ describe("the package in a consumer's project", () => {
     expect(dependencies).toBeUndefined();
   });
 
-  function check(file: string): string {
+  /** As strict as it gets, and without skipLibCheck. */
+  function check(file: string, more = "--target esnext", types = ["--types", "node"]): string {
     const tsc = join(root, "node_modules/typescript/bin/tsc");
-    const options = "--noEmit --strict --module nodenext --target esnext --types node --pretty false".split(" ");
-    return spawnSync("node", [tsc, ...options, file], { cwd: consumer, encoding: "utf8" }).stdout;
+    const module = more.includes("bundler") ? "esnext" : "nodenext";
+    const options = `--noEmit --strict --module ${module} --pretty false ${more}`.split(" ");
+    return spawnSync("node", [tsc, ...options, ...types, file], { cwd: consumer, encoding: "utf8" }).stdout;
   }
 });
