@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createIsolatedOpencode, type ScriptedModel, startScriptedModel } from "../src/testing/index.ts";
-import { median, ms, type Row, times } from "./table.ts";
+import { type Extent, median, ms, type Row, times } from "./table.ts";
 
 const PAIRS = 40;
 /** The first children of a fresh OpenCode are slower for everybody. */
@@ -11,11 +11,12 @@ const WARM_UP = 5;
  * From the call of `launch` to the child's first model request, against a plugin that creates the session and prompts it
  * with nothing checked and nothing stored. Both in one plugin on one server, in turn.
  */
-export async function benchLaunch(): Promise<readonly Row[]> {
-  const { ours, bare } = await launches();
+export async function benchLaunch(extent: Extent): Promise<readonly Row[]> {
+  const [pairs, warmUp] = extent === "full" ? [PAIRS, WARM_UP] : [1, 0];
+  const { ours, bare } = await launches(pairs, warmUp);
   return [
     {
-      what: `launch to the child's first model request, ${PAIRS} pairs`,
+      what: `launch to the child's first model request, ${pairs} pairs`,
       ours: ms(median(ours)),
       against: `${ms(median(bare))} (bare create and prompt)`,
       ratio: `${times(median(ours), median(bare))}, +${ms(median(ours) - median(bare))}`,
@@ -31,23 +32,23 @@ interface Launched {
   readonly at: number;
 }
 
-async function launches(): Promise<Record<Launched["way"], readonly number[]>> {
+async function launches(pairs: number, warmUp: number): Promise<Record<Launched["way"], readonly number[]>> {
   const model = await startScriptedModel({
     root: [{ toolCalls: [{ name: "launch_pairs" }] }, "Done.", "Noted."],
     children: { "*": "Done." },
   });
-  const opencode = createIsolatedOpencode({ model, files: { "launcher.js": launcherSource() } });
+  const opencode = createIsolatedOpencode({ model, files: { "launcher.js": launcherSource(pairs + warmUp) } });
   opencode.writeConfig({
     ...JSON.parse(readFileSync(opencode.configPath, "utf8")),
     plugin: [join(opencode.directory, "launcher.js")],
   });
   try {
-    const server = await opencode.serve();
+    const server = await opencode.serve({ readyTimeoutMs: 120_000 });
     const session = await server.createSession();
     await server.prompt(session.id, "launch them");
-    await server.waitForIdle(session.id, { timeoutMs: 120_000 });
+    await server.waitForIdle(session.id, { timeoutMs: 300_000 });
     const lines = readFileSync(join(opencode.directory, "launches.txt"), "utf8").trim().split("\n");
-    const launched = lines.map((line) => JSON.parse(line) as Launched).slice(2 * WARM_UP);
+    const launched = lines.map((line) => JSON.parse(line) as Launched).slice(2 * warmUp);
     const waits = (way: Launched["way"]) =>
       launched.filter((one) => one.way === way).map(({ sessionID, at }) => firstRequestAt(model, sessionID) - at);
     return { ours: waits("ours"), bare: waits("bare") };
@@ -62,7 +63,7 @@ function firstRequestAt(model: ScriptedModel, sessionID: string): number {
 }
 
 /** One after the other, each when the child before it has come to rest. */
-function launcherSource(): string {
+function launcherSource(pairs: number): string {
   const library = new URL("../dist/index.js", import.meta.url).href;
   return `
 import { appendFileSync } from "node:fs";
@@ -101,7 +102,7 @@ export default {
           description: "launches",
           args: {},
           execute: async (_, { sessionID }) => {
-            for (let pair = 0; pair < ${PAIRS + WARM_UP}; pair++) {
+            for (let pair = 0; pair < ${pairs}; pair++) {
               const order = pair % 2 === 0 ? ["ours", "bare"] : ["bare", "ours"];
               for (const way of order) await run(way, sessionID);
             }

@@ -2,19 +2,20 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { median, ms, type Row } from "./table.ts";
+import { type Extent, median, ms, type Row } from "./table.ts";
 
 const RUNS = 30;
 
 /** Import and init of the built plugin against a plugin that does nothing, each in a fresh process, in turn. */
-export async function benchLoad(): Promise<readonly Row[]> {
+export async function benchLoad(extent: Extent): Promise<readonly Row[]> {
+  const [runs, warmUp] = extent === "full" ? [RUNS, 2] : [1, 0];
   const scratch = mkdtempSync(join(tmpdir(), "goalkeeper-bench-"));
   try {
     const empty = join(scratch, "empty.js");
     writeFileSync(empty, '// @bun\nexport default { id: "empty", server: async () => ({}) };\n');
     const built = new URL("../dist/server.js", import.meta.url).pathname;
     const samples: { ours: number[]; empty: number[] } = { ours: [], empty: [] };
-    for (let run = -2; run < RUNS; run++) {
+    for (let run = -warmUp; run < runs; run++) {
       const [ours, base] = [loadOnce(built, scratch), loadOnce(empty, scratch)];
       if (run < 0) continue;
       samples.ours.push(ours);
@@ -23,7 +24,7 @@ export async function benchLoad(): Promise<readonly Row[]> {
     const [ours, base] = [median(samples.ours), median(samples.empty)];
     return [
       {
-        what: `import and init, ${RUNS} fresh processes`,
+        what: `import and init, ${runs} fresh processes`,
         ours: ms(ours),
         against: `${ms(base)} (empty plugin)`,
         ratio: `+${ms(ours - base)}`,

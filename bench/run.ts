@@ -1,7 +1,7 @@
-// npm run bench [-- events|load|continuation|tasks|memory|launch|goal|opencode-run …]
+// npm run bench [-- [--try] events|load|continuation|tasks|memory|launch|goal|opencode-run …]
 //
 // Prints ratios of things measured side by side in one run. Absolute figures depend on the machine; the ratios and the
-// aims beside them are what to read.
+// aims beside them are what to read. With --try each runs one short round of ours: whether it works, not what it measures.
 import { parseArgs } from "node:util";
 import { benchContinuation } from "./continuation.ts";
 import { benchEvents } from "./events.ts";
@@ -10,10 +10,10 @@ import { benchLaunch } from "./launch.ts";
 import { benchLoad } from "./load.ts";
 import { benchMemory } from "./memory.ts";
 import { benchOpencodeRun } from "./opencode-run.ts";
-import { printTable, type Row } from "./table.ts";
+import { type Extent, printTable, type Row } from "./table.ts";
 import { benchTasks } from "./tasks.ts";
 
-const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
+const BENCHES: Readonly<Record<string, (extent: Extent) => Promise<readonly Row[]>>> = {
   events: benchEvents,
   load: benchLoad,
   continuation: benchContinuation,
@@ -24,7 +24,7 @@ const BENCHES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   "opencode-run": benchOpencodeRun,
 };
 
-const { positionals } = parseArgs({ allowPositionals: true });
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { try: { type: "boolean" } } });
 const unknown = positionals.filter((name) => BENCHES[name] === undefined);
 if (unknown.length > 0) {
   console.error(`Unknown benchmark: ${unknown.join(", ")}. There are: ${Object.keys(BENCHES).join(", ")}.`);
@@ -34,6 +34,6 @@ const rows: Row[] = [];
 for (const [name, bench] of Object.entries(BENCHES)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   console.log(`\n${name} …`);
-  rows.push(...(await bench()));
+  rows.push(...(await bench(values.try === true ? "try" : "full")));
 }
 printTable(rows);

@@ -1,3 +1,9 @@
+/**
+ * How much of a benchmark is run: all of it, or one short round of ours, which shows that it still works. What the latter
+ * measures means nothing.
+ */
+export type Extent = "full" | "try";
+
 /** One measured comparison. */
 export interface Row {
   readonly what: string;
@@ -29,19 +35,24 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 || low === undefined ? high : (low + high) / 2;
 }
 
+/** What was not run has no figure. */
+const NOTHING = "–";
+
 export function ns(value: number): string {
+  if (Number.isNaN(value)) return NOTHING;
   return value < 1_000 ? `${value.toFixed(0)} ns` : `${(value / 1_000).toFixed(1)} µs`;
 }
 
 /** Of nanoseconds, however few. */
 export function us(value: number): string {
+  if (Number.isNaN(value)) return NOTHING;
   return value < 1_000 ? ns(value) : `${(value / 1_000).toFixed(value < 10_000 ? 1 : 0)} µs`;
 }
 
 export function ms(value: number): string {
-  return `${value.toFixed(1)} ms`;
+  return Number.isNaN(value) ? NOTHING : `${value.toFixed(1)} ms`;
 }
 
 export function times(ours: number, against: number): string {
-  return `${(ours / against).toFixed(2)}×`;
+  return Number.isNaN(ours / against) ? NOTHING : `${(ours / against).toFixed(2)}×`;
 }

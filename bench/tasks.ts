@@ -1,6 +1,6 @@
 import { measure } from "mitata";
 import { type BenchBooks, createBenchBooks } from "./books-fixture.ts";
-import { median, type Row, times, us } from "./table.ts";
+import { type Extent, median, type Row, times, us } from "./table.ts";
 
 const FEW = 10;
 const MANY = 1_000;
@@ -10,17 +10,18 @@ const NEW_BOOKS = 20;
 const AIM = "≤ 500 µs";
 
 /** What one root with many launched tasks costs us: our own time, with nobody asked and nothing written. */
-export async function benchTasks(): Promise<readonly Row[]> {
+export async function benchTasks(extent: Extent): Promise<readonly Row[]> {
+  const [rounds, newBooks] = extent === "full" ? [ROUNDS, NEW_BOOKS] : [1, 1];
   const few = createBenchBooks(FEW);
   const many = createBenchBooks(MANY);
   const samples = { few: newSamples(), many: newSamples() };
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     live(few, samples.few, round);
     live(many, samples.many, round);
   }
-  for (let round = 0; round < NEW_BOOKS; round++) samples.few.launch.push(...createBenchBooks(FEW).launches.slice(-1));
-  samples.many.launch.push(...many.launches.slice(-NEW_BOOKS));
-  const [ten, thousand] = await signs(few, many);
+  for (let round = 0; round < newBooks; round++) samples.few.launch.push(...createBenchBooks(FEW).launches.slice(-1));
+  samples.many.launch.push(...many.launches.slice(-newBooks));
+  const [ten, thousand] = await signs(few, many, extent);
   const row = (what: string, step: keyof Samples, aim = AIM): Row => {
     const [ours, against] = [median(samples.many[step]), median(samples.few[step])];
     return { what, ours: us(ours), against: `${us(against)} (${FEW} tasks)`, ratio: times(ours, against), aim };
@@ -71,9 +72,10 @@ function live(books: BenchBooks, samples: Samples, round: number): void {
   books.resume(taskID);
 }
 
-async function signs(few: BenchBooks, many: BenchBooks): Promise<[number, number]> {
+async function signs(few: BenchBooks, many: BenchBooks, extent: Extent): Promise<[number, number]> {
+  const count = extent === "full" ? 5 : 1;
   const rounds: [number, number][] = [];
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < count; round++) {
     const [ten, thousand] = [await measure(() => few.sign()), await measure(() => many.sign())];
     rounds.push([ten.p50, thousand.p50]);
   }

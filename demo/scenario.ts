@@ -11,8 +11,8 @@ export interface Scenario {
 
 export const SCRIPTED: Scenario = {
   objective: "Get release 1.4 ready: tests, preview, changelog.",
-  firstPartMs: 60_000,
-  secondPartMs: 60_000,
+  firstPartMs: 5 * 60_000,
+  secondPartMs: 5 * 60_000,
 };
 
 const SECOND = 1_000;
