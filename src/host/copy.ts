@@ -12,7 +12,7 @@ export function copyHooks(first: FirstCopy, options: Options, host: Pick<HostPor
   const commands = new OwnCommands(options, first.run, host);
   return {
     config: async (config) => void commands.register(config),
-    tool: first.tools(options.tools),
+    tool: first.tools(options.tools) as NonNullable<Hooks["tool"]>,
     "command.execute.before": commands.execute,
   };
 }

@@ -1,4 +1,3 @@
-import type { Hooks } from "@opencode-ai/plugin";
 import type { TurnEvent } from "./port.ts";
 
 /** Modules may be loaded twice, a plugin listed twice, and a directory opened twice: only `globalThis` is shared. */
@@ -6,8 +5,8 @@ const KEY = Symbol.for("opencode-goalkeeper.registry.2");
 
 /** The copy of the plugin that was loaded first in an instance of OpenCode, as copies behind it see it. */
 export interface FirstCopy {
-  /** Its tools of these families, whatever its own options say. */
-  readonly tools: (families: readonly string[]) => NonNullable<Hooks["tool"]>;
+  /** Its tools of these families, whatever its own options say: what goes into the hook `tool`. */
+  readonly tools: (families: readonly string[]) => Readonly<Record<string, object>>;
   /** Its command `/goal`, or `/tasks`. */
   readonly run: (
     command: "goal" | "tasks",

@@ -163,7 +163,7 @@ describe("the package in a consumer's project", () => {
 
   test("package.json names the hosts that it is for", () => {
     const { engines, dependencies } = JSON.parse(readFileSync(join(unpacked, "package.json"), "utf8"));
-    expect(engines).toEqual({ node: expect.stringMatching(/^>=20/), opencode: ">=1.18.0 <2" });
+    expect(engines).toEqual({ node: expect.stringMatching(/^>=20/), opencode: ">=1.18.15 <2" });
     expect(dependencies).toBeUndefined();
   });
 
