@@ -29,6 +29,8 @@ const ON_GOOD_HOSTS = [
   "another plugin with names of ours",
   "our plugin twice",
 ];
+/** Of several files in one process only the first one can say so itself. */
+const TEST_TIMEOUT_MS = 600_000;
 const ON_OTHER_HOSTS = ["a host that is too old"];
 
 const { versions, part } = readArguments();
@@ -61,7 +63,7 @@ async function test(version: string, binary: string, isOther: boolean): Promise<
   const report = join(place, "report.xml");
   const files = (isOther ? ["neighbours"] : FILES).map((name) => `./test/e2e/${name}.test.ts`);
   const pattern = (part === undefined ? (isOther ? ON_OTHER_HOSTS : ON_GOOD_HOSTS) : [part]).map(literally).join("|");
-  const args = ["test", "--max-concurrency=2", "--reporter=junit", "-t", pattern];
+  const args = ["test", `--timeout=${TEST_TIMEOUT_MS}`, "--max-concurrency=2", "--reporter=junit", "-t", pattern];
   const env = {
     ...process.env,
     TMPDIR: place,
