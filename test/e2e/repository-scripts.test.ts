@@ -54,7 +54,7 @@ describe("npm run", () => {
     const file = /\S+\.jsonl/.exec(said)?.[0] ?? "";
     const told = await npmRun("trace", file);
     expect(told.code).toBe(0);
-    expect(told.said).toContain("lost");
+    expect(told.said).toContain("LOST: OpenCode stopped while it was working");
     expect(await npmRun("trace", "--replay", file)).toMatchObject({ code: 0 });
   });
 
