@@ -134,7 +134,7 @@ test("a command of the user's own with that name is left alone, and the log says
   await tasks(play, "", taken);
   await untilTurn(play, 1);
   expect(play.requests()[0]?.lastUserText).toContain("what is there to do?");
-  expect(await taken.opencode.readLog()).toContain("the command /tasks is yours already");
+  expect(await taken.opencode.readLog()).toContain("The command /tasks is taken by you");
 });
 
 test("three bad options are one toast that names them, and a line of the log for each", async () => {
