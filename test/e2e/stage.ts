@@ -109,6 +109,7 @@ export async function openStages<const All extends readonly ProjectOptions[]>(
 ): Promise<{ -readonly [Index in keyof All]: Stage }> {
   const played = await playModel(models);
   const shared = await sharedOpencode();
+  const opencode = shared.since();
   const { provider, ...defaults } = played.model.providerConfig();
   const directories = projects.map((project) => {
     const directory = shared.newDirectory();
@@ -133,7 +134,6 @@ export async function openStages<const All extends readonly ProjectOptions[]>(
     await played.model.close();
     await shared.release();
   };
-  const opencode = shared.since();
   const stages = directories.map((directory, index) =>
     createStage(
       played,
