@@ -40,9 +40,12 @@ const schemas = () => ({
   on_interrupt: z.enum(["cancel", "keep"]),
   /** Continuations per goal before it is limited. 0: no limit. @default 25 */
   max_auto_turns: count(),
-  /** Tokens per goal, those of its tasks included, before it is limited. 0: no limit. @default undefined: no limit */
+  /**
+   * Tokens per goal, those of its tasks included, before it is limited; at 125 % its turn is ended. 0: no limit.
+   * @default undefined: no limit
+   */
   max_goal_tokens: count(),
-  /** Time per goal before it is limited. 0: no limit. @default undefined: no limit */
+  /** Time per goal before it is limited; at 125 % its turn is ended. 0: no limit. @default undefined: no limit */
   max_goal_seconds: seconds(),
   /** Consecutive failures to get a turn going before the goal pauses. @default 3 */
   max_prompt_failures: z.int().check(z.positive()),

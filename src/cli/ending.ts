@@ -37,7 +37,7 @@ export function endingOf(outcome: SessionTreeOutcome, facts: RunFacts): Ended {
     case "failed":
       return ended("failed", `the turn failed: ${errorWords(outcome.error)}`);
     case "interrupted":
-      return ended("interrupted", "the session was interrupted by somebody else");
+      return interrupted(outcome, facts);
     case "deleted":
       return ended("failed", "the session was deleted while it was waited for");
     case "not-found":
@@ -49,6 +49,15 @@ export function endingOf(outcome: SessionTreeOutcome, facts: RunFacts): Ended {
     case "aborted":
       return ended("interrupted", "interrupted");
   }
+}
+
+/** The plugin ends a turn that has used far too much: the goal says so before. */
+function interrupted(
+  { state: { goal } }: Extract<SessionTreeOutcome, { kind: "interrupted" }>,
+  { goalBefore }: RunFacts,
+): Ended {
+  const isCut = goal?.status === "limited" && goal.wrapUp === "cut" && isNews(goalBefore, goal);
+  return isCut ? goalEnded(goal) : ended("interrupted", "the session was interrupted by somebody else");
 }
 
 function settled(outcome: Extract<SessionTreeOutcome, { kind: "settled" }>, facts: RunFacts): Ended {
@@ -96,12 +105,16 @@ function goalEnded(goal: Goal): Ended {
     case "blocked":
       return ended("blocked", `the goal is blocked: ${goal.blocker}`);
     case "limited":
-      return ended("limited", `the goal has used up its limit of ${goal.limit}`);
+      return ended("limited", `the goal has used up its limit of ${goal.limit}${cutWords(goal.wrapUp)}`);
     case "paused":
       return ended("paused", `the goal is paused: ${goal.reason}`);
     case "active":
       return ended("paused", "the goal is active, and nobody continues it (auto_continue may be off)");
   }
+}
+
+function cutWords(wrapUp: (Goal & { readonly status: "limited" })["wrapUp"]): string {
+  return wrapUp === "cut" ? " and a quarter more; the turn was ended" : "";
 }
 
 const CODES: Readonly<Record<Ending, ExitCode>> = {

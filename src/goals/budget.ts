@@ -25,9 +25,14 @@ export function budgetOf({ budget }: Pick<Goal, "budget">, limits: Budget): Budg
 export function spentLimit(goal: Goal, now: number, limits: Budget): string | undefined {
   const { turns, tokens, ms } = budgetOf(goal, limits);
   if (turns > 0 && goal.turns >= turns) return turns === 1 ? "1 turn" : `${turns} turns`;
-  if (tokens > 0 && goal.tokens.own + goal.tokens.tasks >= tokens) return `${shortNumber(tokens)} tokens`;
-  return ms > 0 && now - goal.allowedAt >= ms ? duration(ms) : undefined;
+  if (tokens > 0 && goal.tokens.own + goal.tokens.tasks >= tokens) return limitWords.tokens(tokens);
+  return ms > 0 && now - goal.allowedAt >= ms ? limitWords.ms(ms) : undefined;
 }
+
+export const limitWords = {
+  tokens: (count: number) => `${shortNumber(count)} tokens`,
+  ms: duration,
+} as const;
 
 /** `100000` is "100k", `1500000` is "1.5M". */
 export function shortNumber(count: number): string {

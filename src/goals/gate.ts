@@ -45,7 +45,8 @@ export type StopReason =
   | { readonly why: "paused"; readonly by: string; readonly reason: string }
   | { readonly why: "complete" }
   | { readonly why: "blocked"; readonly blocker: string }
-  | { readonly why: "limited"; readonly limit: string }
+  /** `isCut`: a turn went on far beyond it, and was ended. */
+  | { readonly why: "limited"; readonly limit: string; readonly isCut?: true }
   | { readonly why: "restricted-agent"; readonly agent: string };
 
 export type Decision =
@@ -161,8 +162,8 @@ function stopReason(goal: Goal | undefined, root: Root, config: GateConfig): Sto
     case "blocked":
       return { why: "blocked", blocker: goal.blocker };
     case "limited":
-      if (goal.wrapUp === "sent") return { why: "limited", limit: goal.limit };
-      break;
+      if (goal.wrapUp === "owed") break;
+      return { why: "limited", limit: goal.limit, ...(goal.wrapUp === "cut" ? { isCut: true } : {}) };
     case "active":
       break;
   }

@@ -1,5 +1,6 @@
 import type { ProviderError } from "../host/port.ts";
 import { type Budget, type SpentTokens, spentLimit } from "./budget.ts";
+import { usedTokens } from "./overrun.ts";
 import type { TurnBy } from "./root.ts";
 import { troubleOf } from "./trouble.ts";
 
@@ -43,7 +44,15 @@ export type Goal = GoalBase &
     | { readonly status: "paused"; readonly by: PausedBy; readonly reason: string; readonly at: number }
     | { readonly status: "complete"; readonly evidence: readonly Evidence[]; readonly at: number }
     | { readonly status: "blocked"; readonly blocker: string; readonly at: number }
-    | { readonly status: "limited"; readonly limit: string; readonly wrapUp: "owed" | "sent"; readonly at: number }
+    | {
+        readonly status: "limited";
+        readonly limit: string;
+        /** `cut`: a turn that went on far beyond the limit was ended, and nothing follows it. */
+        readonly wrapUp: "owed" | "sent" | "cut";
+        /** The tokens of the present allowance when it was reached, or its wrap-up began. An earlier version had none. */
+        readonly spent?: number | undefined;
+        readonly at: number;
+      }
   );
 
 export type GoalEvent =
@@ -52,8 +61,10 @@ export type GoalEvent =
   | { readonly type: "edit"; readonly objective: string }
   /** A model request of the session, or of a task below it, has come to its end. */
   | { readonly type: "spent"; readonly by: keyof SpentTokens; readonly tokens: number }
-  /** Something of its budget is used up: it wraps up. */
-  | { readonly type: "limit-reached"; readonly limit: string }
+  /** Something of its budget is used up: it wraps up. `isFar`: so far that its tasks are ended for it. */
+  | { readonly type: "limit-reached"; readonly limit: string; readonly isFar?: true }
+  /** Far more than its budget is used up, and the turn that does so is ended: nothing wraps up. */
+  | { readonly type: "overrun"; readonly limit: string }
   | { readonly type: "pause"; readonly by: PausedBy; readonly reason: string }
   | { readonly type: "resume"; readonly liveTaskIDs: readonly string[] }
   | { readonly type: "complete"; readonly evidence: readonly Evidence[] }
@@ -111,6 +122,8 @@ export function transitionGoal(
       return { ...goal, tokens: { ...goal.tokens, [event.by]: goal.tokens[event.by] + event.tokens } };
     case "limit-reached":
       return goal.status === "active" ? limited(goal, event.limit, now) : goal;
+    case "overrun":
+      return overran(goal, event.limit, now);
     case "complete":
       return goal.status === "complete"
         ? goal
@@ -120,7 +133,8 @@ export function transitionGoal(
     case "continued":
       return continued(goal, event.releasedTaskIDs, now);
     case "wrapped-up":
-      return goal.status === "limited" ? { ...goal, wrapUp: "sent" } : goal;
+      // Before it nothing was used up but by what it had to wait for.
+      return goal.status === "limited" ? { ...goal, wrapUp: "sent", spent: usedTokens(goal), at: now } : goal;
     case "prompt-failed":
       return failed(goal, event.reason, now, limits);
     case "turn-ended":
@@ -148,7 +162,13 @@ function allowance(now: number) {
 }
 
 function limited(goal: Goal, limit: string, now: number): Goal {
-  return { ...base(goal), status: "limited", limit, wrapUp: "owed", at: now };
+  return { ...base(goal), status: "limited", limit, wrapUp: "owed", spent: usedTokens(goal), at: now };
+}
+
+function overran(goal: Goal, limit: string, now: number): Goal {
+  const cut = { wrapUp: "cut", spent: usedTokens(goal) } as const;
+  if (goal.status === "limited") return { ...goal, ...cut };
+  return goal.status === "active" ? { ...base(goal), status: "limited", limit, ...cut, at: now } : goal;
 }
 
 function pause(goal: Goal, by: PausedBy, reason: string, now: number): Goal {
@@ -202,7 +222,7 @@ function outOfQuota(goal: Goal, until: number | undefined, now: number): Goal {
 
 /** Lack of progress is counted in our continuations only; a report of ours in between changes nothing. */
 function idleTurnsAfter(goal: Goal, turn: Extract<GoalEvent, { type: "turn-ended" }>): number {
-  if (turn.progressed || turn.by === "user") return 0;
+  if (turn.progressed || turn.by === "user" || turn.by === "goal") return 0;
   return turn.by === "continuation" ? goal.idleTurns + 1 : goal.idleTurns;
 }
 

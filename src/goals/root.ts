@@ -1,7 +1,7 @@
 import { readFrame } from "../delivery/frame.ts";
 import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import type { IsBefore } from "../tasks/message-order.ts";
-import { ABORT_ERROR } from "../tasks/outcome.ts";
+import { ABORT_ERROR, OUR_ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
 import { type Ask, closeUndo, undoneIn } from "./asks.ts";
 
@@ -41,8 +41,8 @@ export type Presence =
   /** Of `opencode run`: the user has written, and only `/goal resume` wakes the goal. */
   | { readonly kind: "goal-asleep"; readonly since: number };
 
-/** `report`: a message of ours about ended tasks. */
-export type TurnBy = "continuation" | "wrapup" | "user" | "report";
+/** `goal`: the user's message that sets a goal. `report`: a message of ours, or of the host, about ended tasks. */
+export type TurnBy = "continuation" | "wrapup" | "user" | "goal" | "report";
 
 /** The turn that runs, or the one that has just ended. */
 export interface Turn {
@@ -83,6 +83,8 @@ export interface Root {
   readonly lastMessageID: string;
   /** The user's last message. OpenCode publishes messages again, long after they were written. */
   readonly lastSpokenID: string;
+  /** The host's last message about an ended task; "" if there was none. */
+  readonly toldID: string;
   /** Of `opencode run`, while something is waited for. */
   readonly wait: RunWait | undefined;
 }
@@ -113,6 +115,7 @@ export function newRoot(id: string, now: number): Root {
     turn: undefined,
     lastMessageID: "",
     lastSpokenID: "",
+    toldID: "",
     wait: undefined,
   };
 }
@@ -139,8 +142,10 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number, isBefor
       return { ...root, voice: event.voice ?? root.voice, lastMessageID: event.messageID };
     }
     case "user-text": {
+      if (event.told !== undefined) return { ...root, toldID: event.messageID };
       const isUsers = !event.synthetic && !event.ignored && !isPrompt(event.text);
-      return isUsers && isBefore(root.lastSpokenID, event.messageID) ? userSpoke(root, event.messageID, now) : root;
+      if (!isUsers || !isBefore(root.lastSpokenID, event.messageID)) return root;
+      return userSpoke(root, event.messageID, readFrame(event.text)?.kind === "goal" ? "goal" : "user", now);
     }
     case "assistant-message":
       return answer(root, event, now, isBefore);
@@ -199,6 +204,23 @@ export function startTurn(root: Root, by: TurnBy): Root {
   return { ...root, turn: { by, progressed: false, error: undefined } };
 }
 
+/** Whether a turn is at work that no message of the user's has begun, but the one that set the goal. */
+export function worksByItself({ activity, turn }: Root): boolean {
+  const works = activity.kind === "busy" || activity.kind === "retrying" || activity.kind === "held";
+  return works && turn !== undefined && turn.by !== "user";
+}
+
+/** Nothing works, and nothing keeps us from going on. */
+export function rests({ activity, presence }: Root): boolean {
+  return activity.kind === "idle" && presence.kind === "awake";
+}
+
+/** Our own abort of the turn is on its way, which OpenCode shows in several ways, or in none but its idle. */
+export function cutOff(root: Root, now: number): Root {
+  const error = { name: OUR_ABORT_ERROR, message: "goalkeeper has ended this turn" };
+  return { ...release(root, now), turn: { ...(root.turn ?? NO_TURN), error } };
+}
+
 export function rootDeadline(root: Root): number {
   return Math.min(
     activityDeadline(root.activity),
@@ -251,12 +273,15 @@ function answer(root: Root, event: AssistantMessage, now: number, isBefore: IsBe
     isNewest && error !== undefined && error.name !== ABORT_ERROR && !event.summary && heard.turn !== undefined
       ? { ...heard, turn: { ...heard.turn, error } }
       : heard;
-  const { unanswered } = heard;
-  if (unanswered === undefined || event.summary) return ended;
-  const answers = unanswered.isHeard
-    ? !isBefore(event.parentID, unanswered.messageID)
-    : isBefore(unanswered.messageID, event.parentID);
-  return answers ? { ...ended, unanswered: undefined } : ended;
+  const answered = isAnswered(heard, event, isBefore) ? { ...ended, unanswered: undefined } : ended;
+  // The host has woken the session itself: nobody has begun that turn.
+  const isWoken = answered.turn === undefined && event.parentID === root.toldID && event.completedAt === undefined;
+  return isWoken && error === undefined ? startTurn(answered, "report") : answered;
+}
+
+function isAnswered({ unanswered }: Root, { parentID, summary }: AssistantMessage, isBefore: IsBefore): boolean {
+  if (unanswered === undefined || summary) return false;
+  return unanswered.isHeard ? !isBefore(parentID, unanswered.messageID) : isBefore(unanswered.messageID, parentID);
 }
 
 function quieting(root: Root, now: number): Root {
@@ -297,13 +322,15 @@ function wasAborted({ error }: AssistantMessage): boolean {
 
 const NO_TURN: Turn = { by: "user", progressed: false, error: undefined };
 
-function userSpoke(root: Root, messageID: string, now: number): Root {
+function userSpoke(root: Root, messageID: string, by: "user" | "goal", now: number): Root {
+  // What the user has begun stays the user's, whatever is said in it.
+  const isUsers = by === "user" || (root.activity.kind !== "idle" && root.turn?.by === "user");
   return {
     ...root,
     presence: { kind: "awake" },
     unanswered: { messageID, isHeard: true, at: now },
     lastSpokenID: messageID,
-    turn: NO_TURN,
+    turn: isUsers ? NO_TURN : { ...NO_TURN, by },
     wait: undefined,
   };
 }

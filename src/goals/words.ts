@@ -32,7 +32,7 @@ function stateWords(goal: Goal, shown: (said: string) => string): string {
     case "blocked":
       return `blocked: ${shown(goal.blocker)}`;
     case "limited":
-      return `limited: ${goal.limit} used up`;
+      return `limited: ${goal.limit} used up${goal.wrapUp === "cut" ? " and a quarter more; the turn was ended" : ""}`;
   }
 }
 
@@ -63,7 +63,7 @@ export function stopReason(reason: StopReason): string {
     case "blocked":
       return `the goal is blocked: ${reason.blocker}`;
     case "limited":
-      return `the goal has reached its limit of ${reason.limit}`;
+      return `the goal has reached its limit of ${reason.limit}${reason.isCut ? ", and the turn that went a quarter beyond it was ended" : ""}`;
     case "restricted-agent":
       return `the agent "${reason.agent}" does not pursue goals`;
   }

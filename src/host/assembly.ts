@@ -12,6 +12,7 @@ import { Loader } from "./loader.ts";
 import { HostIds } from "./message-id.ts";
 import { NewbornChildren } from "./newborn-children.ts";
 import type { OpencodeHost } from "./opencode.ts";
+import { OwnAborts } from "./own-aborts.ts";
 import type { Answer } from "./port.ts";
 import { isAlive, newOwner, ownerKey, parseOwnerKey } from "./process-identity.ts";
 import { announceTurn, enlist, holdings as holdingsOf, onTurn, registry } from "./registry.ts";
@@ -121,9 +122,11 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     : onTurn((event) => {
         if (keeper.root(event.sessionID) !== undefined) keeper.dispatch({ type: "host", event });
       });
+  const ownAborts = new OwnAborts();
   const perform = performer({
     host,
     store,
+    aborting: (sessionID, messageID) => ownAborts.begin(sessionID, messageID),
     release: (rootID) => runHold?.release(rootID),
     owner,
     loadedAt: clock.now(),
@@ -139,7 +142,8 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     isOthers: settings.isOthers,
     dropped: settings.dropped,
     sign: (sessionID) => keeper.manager.signs.mark(sessionID, clock.now()),
-    event: (event) => {
+    event: (heard) => {
+      const event = ownAborts.named(heard);
       if (event.type === "session-seen") host.observe(event.session);
       if (event.type === "user-text" && !event.synthetic && !event.ignored) loader.heard(event.sessionID);
       keeper.dispatch({ type: "host", event });

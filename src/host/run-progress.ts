@@ -37,6 +37,8 @@ export class RunProgress {
   /** Sessions whose last words are said: a failed turn publishes its idle twice. */
   private readonly over = new Set<string>();
   private readonly unwritten = new Set<string>();
+  /** Sessions whose goal has used so much that its turn is ended: not done, and not even wrapped up. */
+  private readonly cut = new Set<string>();
 
   constructor(private readonly deps: RunProgressDependencies) {}
 
@@ -107,6 +109,11 @@ export class RunProgress {
   private goal({ rootID, before, after, event }: Extract<Observation, { type: "goal" }>): void {
     if (after === undefined) return;
     const { status, turns } = after;
+    // Said at the end: what is ended together with it comes before.
+    if (event === "overrun") {
+      this.cut.add(rootID);
+      return;
+    }
     if (event === "continued") {
       // An earlier process has begun it: that is found out by whoever opens the session next.
       if (this.sleeps(rootID)) return;
@@ -175,6 +182,11 @@ export class RunProgress {
   private unmet(rootID: string): void {
     const { books, now } = this.deps;
     const goal = books().goal(rootID);
+    if (goal !== undefined && this.cut.has(rootID)) {
+      const { status, turns } = goal;
+      this.say(rootID, "goal", `the goal is ${goalState(goal)}; ${this.goOn(rootID)}`, { status, turns });
+      return this.deps.onFailed();
+    }
     if (goal?.status !== "active") return;
     const decision = books().decision(rootID);
     const reasons = decision.kind === "wait" ? decision.reasons.filter(({ why }) => why !== "root-busy") : [];

@@ -93,7 +93,8 @@ function buildSchema() {
       ...goalBase,
       status: z.literal("limited"),
       limit: z.string(),
-      wrapUp: z.enum(["owed", "sent"]),
+      wrapUp: z.enum(["owed", "sent", "cut"]),
+      spent: z.optional(z.number()),
       at: time,
     }),
   ]);

@@ -1,7 +1,8 @@
 import { excerpt } from "../delivery/frame.ts";
 import { counts } from "../delivery/notice.ts";
 import type { Ask } from "../goals/asks.ts";
-import { AFTER_UNDO } from "../goals/words.ts";
+import type { Goal } from "../goals/goal.ts";
+import { AFTER_UNDO, goalState } from "../goals/words.ts";
 import type { TaskChange } from "../tasks/background-task-manager.ts";
 import { isLive, isUntold, type Task } from "../tasks/task.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -73,6 +74,20 @@ export function interruptAnnouncement(
   // One toast replaces the other: this one says what that of the goal has said.
   const goal = isGoalPaused ? ` The goal is paused; /${command} resume goes on.` : "";
   return { variant: "warning", message: `Interrupted: ${what}${goal}` };
+}
+
+/** What a person is shown when a goal has used so much that what worked for it was ended. */
+export function overrunAnnouncement(
+  goal: Goal,
+  ended: readonly Task[],
+  atWork: readonly Task[],
+  { command }: Pick<KeeperConfig, "command">,
+): Announcement {
+  const cancelled =
+    ended.length === 0 ? "" : ` ${ended.length} background task${ended.length === 1 ? "" : "s"} cancelled.`;
+  const names = atWork.map(({ title }) => `"${excerpt(title, TITLE_LENGTH)}"`).join(", ");
+  const others = names === "" ? "" : ` Still at work: ${names}.`;
+  return { variant: "warning", message: `Goal ${goalState(goal)}.${cancelled}${others} /${command} resume goes on.` };
 }
 
 function lastOne(all: readonly Task[]): Announcement | undefined {

@@ -10,6 +10,8 @@ export interface EffectDependencies {
   readonly host: HostPort;
   /** Lets the host go on with a turn of this root that was held: in `opencode run`. */
   readonly release?: (rootID: string) => void;
+  /** The abort of a session is about to go out: what OpenCode says of it is about ours. */
+  readonly aborting: (sessionID: string, messageID: string) => void;
   readonly store: {
     save(stored: StoredRoot): Promise<Saved>;
     /** The claim of another living process that has taken a root over; undefined while it is ours. */
@@ -64,6 +66,8 @@ export function performer(deps: EffectDependencies): (effect: Effect) => void {
       }
       case "send":
         return run("sending", send(effect, deps));
+      case "abort-turn":
+        return run("ending a turn", abortTurn(effect, deps));
       case "release":
         return deps.release?.(effect.rootID);
       case "verify":
@@ -148,6 +152,21 @@ async function startTurn(effect: StartEffect, deps: EffectDependencies): Promise
   const prompt = { messageID, partID, voice, synthetic: false, text: typeof text === "string" ? text : text.value };
   const stored = await settled<Stored>(deps.host.prompt({ sessionID, ...prompt }));
   return map(await answerOf(sessionID, stored, deps), () => "sent");
+}
+
+/** A turn that is not ended goes on for ever. */
+const ABORT_TRIES = 3;
+
+async function abortTurn(
+  { rootID, messageID }: Extract<Effect, { type: "abort-turn" }>,
+  { host, aborting, isDisposed }: EffectDependencies,
+): Promise<void> {
+  for (let tries = 1; tries <= ABORT_TRIES && !isDisposed(); tries++) {
+    aborting(rootID, messageID);
+    const answer = await settled(host.abort(rootID));
+    if (answer.kind !== "unknown") return;
+    host.log("warn", `goalkeeper: a turn that has used too much could not be ended: ${answer.reason}`, { rootID });
+  }
 }
 
 /** However the abort goes, the record has ended; what the child has left behind is read. */

@@ -129,6 +129,8 @@ export type Effect =
   | { readonly type: "save"; readonly rootID: string; readonly revision: number; readonly stored: StoredRoot }
   /** `deposit`: into a session that works, whose turn goes on with it. */
   | { readonly type: "send"; readonly rootID: string; readonly prompt: Prompt; readonly deposit?: boolean }
+  /** Ends the turn of a root. `messageID`: the newest user-role message in it. */
+  | { readonly type: "abort-turn"; readonly rootID: string; readonly messageID: string }
   /** The host may go on with a turn that was held. */
   | { readonly type: "release"; readonly rootID: string }
   | { readonly type: "verify"; readonly rootID: string; readonly sessionID: string; readonly message: Message }

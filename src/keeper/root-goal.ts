@@ -64,6 +64,8 @@ export class RootGoal {
     if (after === before) return;
     this.set(after, event.type);
     if (after === undefined || after.status === "active" || after.status === before?.status) return;
+    // What is ended together with it is said together with it.
+    if (event.type === "overrun" || (event.type === "limit-reached" && event.isFar === true)) return;
     const done = after.status === "complete";
     const message = `Goal ${goalState(after)}.${done ? "" : ` /${context.config.command} resume goes on.`}`;
     context.perform({ type: "toast", rootID: context.rootID, variant: done ? "success" : "warning", message });

@@ -11,6 +11,7 @@ import { isLive, isOursToTell, type Task } from "../tasks/task.ts";
 import { interruptAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
 import type { Effect, Observation, Saved } from "./messages.ts";
+import { isBeginOfStep, RootBudget } from "./root-budget.ts";
 import { type GoalChange, RootGoal } from "./root-goal.ts";
 import { RootMessages } from "./root-messages.ts";
 import { RootSession } from "./root-session.ts";
@@ -26,7 +27,7 @@ export interface RootContext {
   readonly config: KeeperConfig;
   readonly owner: Owner;
   readonly manager: BackgroundTaskManager;
-  readonly desk: Pick<TaskDesk, "interrupt" | "written">;
+  readonly desk: Pick<TaskDesk, "endLaunched" | "interrupt" | "written">;
   readonly ids: { message(after: string): string; part(): string };
   readonly order: MessageOrder;
   readonly perform: (effect: Effect) => void;
@@ -56,6 +57,7 @@ export class RootKeeper {
   private readonly runTurn: RunTurn | undefined;
   private readonly storage = new RootStorage();
   private readonly writer: RootWriter;
+  private readonly budget: RootBudget;
   private nextDeadline = Number.POSITIVE_INFINITY;
   /** What was evaluated last; undefined when something beside it has changed since. */
   private evaluated: Evaluated | undefined;
@@ -105,6 +107,18 @@ export class RootKeeper {
     });
     const { owner, now, nextRevision, perform } = context;
     this.writer = new RootWriter({ rootID, owner, storage: this.storage, now, nextRevision, perform });
+    this.budget = new RootBudget({
+      rootID,
+      now,
+      config: context.config,
+      desk: context.desk,
+      session: this.session,
+      goal: () => this.goal,
+      tasks: () => this.tasks,
+      onGoalEvent: (event) => this.goalEvent(event),
+      onChange: () => this.changed(),
+      perform,
+    });
     const { run, gate } = context.config;
     if (run === undefined) return;
     this.runTurn = new RunTurn({
@@ -192,6 +206,7 @@ export class RootKeeper {
   receive(event: HostEvent, inRoot: boolean): void {
     this.session.receive(event, inRoot);
     if (event.type === "assistant-message") this.pursuit.count(event, inRoot);
+    if (isBeginOfStep(event)) this.budget.check();
     if (event.type === "assistant-message" && !event.summary)
       this.messages.answerBegan(event.sessionID, event.parentID);
     // What was used in a turn is written when it is over, whatever comes of it.
@@ -207,6 +222,7 @@ export class RootKeeper {
   clock(): void {
     this.session.clock();
     this.messages.clock();
+    this.budget.check();
   }
 
   userSpeaks(): void {
@@ -308,6 +324,7 @@ export class RootKeeper {
     this.messages.work(!this.storage.isFailing);
     this.runTurn?.evaluate();
     this.save();
+    this.budget.endTurn(this.storage.isSettled || this.storage.isFailing);
     if (this.isInUse) this.context.manager.signs.follow(this.id, this.now);
     else this.context.manager.signs.unfollow(this.id);
     this.evaluated = { goal: this.goal, root: this.state, tasks: this.tasks };
@@ -395,6 +412,7 @@ export class RootKeeper {
       this.messages.deadline,
       decisionDeadline(decision),
       this.storage.deadline,
+      this.budget.deadline,
     );
   }
 

@@ -1,6 +1,7 @@
 import { closeAsks, closeUndo, receiveAsk } from "../goals/asks.ts";
 import type { GoalEvent } from "../goals/goal.ts";
 import {
+  cutOff,
   endedByReload,
   expectMessage,
   goalSleeps,
@@ -20,6 +21,7 @@ import { takenToolReason } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import { isNative } from "../tasks/lifecycle.ts";
 import type { IsBefore } from "../tasks/message-order.ts";
+import { OUR_ABORT_ERROR } from "../tasks/outcome.ts";
 import { isLive, SILENCE_MS, type Task } from "../tasks/task.ts";
 import type { RunConfig } from "./config.ts";
 
@@ -117,6 +119,17 @@ export class RootSession {
     this.root = { ...this.root, presence: { kind: "asleep", since: this.now } };
   }
 
+  /** Nothing of ours prompts the session any more before the user has written, or wants it to go on. */
+  quieten(): void {
+    this.root = { ...this.root, presence: { kind: "quiet", since: this.now } };
+  }
+
+  /** We abort its turn: its idle may come twice, like that of any turn that fails. */
+  cutOff(): void {
+    this.idleExpectedUntil = this.now + SECOND_IDLE_WITHIN_MS;
+    this.root = cutOff(this.root, this.now);
+  }
+
   /** The host may go on with the turn. `isOver`: nothing is waited for any more; the next wait has a ceiling of its own. */
   release(isOver: boolean): void {
     const root = release(this.root, this.now);
@@ -203,7 +216,8 @@ export class RootSession {
     const { presence } = this.root;
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
     // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
-    if (turn !== undefined) this.context.onGoalEvent({ type: "turn-ended", ...turn });
+    if (turn !== undefined && turn.error?.name !== OUR_ABORT_ERROR)
+      this.context.onGoalEvent({ type: "turn-ended", ...turn });
   }
 
   /**

@@ -77,6 +77,21 @@ export class TaskDesk {
     }
   }
 
+  /**
+   * A goal has used too much: what was launched for it ends. What has finished and is only being read does not.
+   *
+   * @returns those that end
+   */
+  endLaunched(rootID: string, why: string): readonly Task[] {
+    const { manager } = this.context;
+    this.stopLaunches(rootID, why);
+    const working = manager
+      .of(rootID)
+      .filter((task) => isLive(task) && task.origin === "launched" && !isFinishing(task));
+    for (const { id } of working) this.cancel(id, why);
+    return working;
+  }
+
   /** The result of a tool call has told it. */
   read({ taskID, run, sessionID, messageID }: Extract<Input, { type: "read" }>): void {
     this.context.manager.dispatch(taskID, { type: "delivered", run, sessionID, messageID, byTurn: true });
@@ -141,6 +156,11 @@ export class TaskDesk {
       concurrency,
     );
   }
+}
+
+/** Its turn is over, and how it ended is being read. */
+function isFinishing(task: Task): boolean {
+  return task.status === "running" && task.observed.kind === "idle";
 }
 
 /** Nobody has its outcome yet, whoever may still tell it. */

@@ -13,7 +13,7 @@ export type SessionTreeOutcome = {
   | { readonly kind: "settled"; readonly answered: boolean }
   /** The root's last turn ended with an error. */
   | { readonly kind: "failed"; readonly error: TurnError }
-  /** The root's last turn was aborted: by the user, by another client, or because OpenCode closed the directory. */
+  /** The root's last turn was aborted: by the user, by another client, by the plugin at 125 % of a budget, or because OpenCode closed the directory. */
   | { readonly kind: "interrupted" }
   | { readonly kind: "deleted" }
   /** OpenCode has no such session. */

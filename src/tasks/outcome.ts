@@ -13,6 +13,9 @@ export type Reading = { readonly text: string; readonly usage: Usage } & (
 /** Set by OpenCode on the assistant message of an aborted turn, and on that turn's `session.error`. */
 export const ABORT_ERROR = "MessageAbortedError";
 
+/** What we name that error where we have aborted the turn ourselves: it is nobody's interrupt. */
+export const OUR_ABORT_ERROR = "GoalkeeperAbortError";
+
 export const NO_USAGE: Usage = { tokens: 0, cost: 0 };
 
 /** Finish reasons after which the turn goes on: the model wants tools, or the provider did not say. */

@@ -38,6 +38,20 @@ export class SimulatedTurns extends SimulatedTaskTool {
     });
   }
 
+  /** The step ends and the turn goes on with the next one: OpenCode leaves no turn after a finish that it does not know. */
+  stepTurn(sessionID: string, finish: "unknown" | "tool-calls" = "unknown"): void {
+    const session = this.sessions.must(sessionID);
+    const answer = this.endAnswer(session, finish);
+    if (answer === undefined) return;
+    this.emitAnswer(session, answer.id);
+    const asked = unansweredMessage(session)?.id ?? answer.parentID;
+    if (asked === undefined) return;
+    const next = this.sessions.beginAnswer(session, asked);
+    session.turn = { answer: next, begunAt: this.options.clock.now() };
+    this.emitAnswer(session, next.id);
+    this.finishLater(session, next.id);
+  }
+
   protected storeText(
     session: SimulatedSession,
     text: string,

@@ -68,7 +68,7 @@ function tracedStop(reason: StopReason, text: Texts): TracedStopReason {
     case "blocked":
       return { why: reason.why, blocker: text(reason.blocker) };
     case "limited":
-      return { why: reason.why, limit: reason.limit };
+      return { why: reason.why, limit: reason.limit, isCut: reason.isCut };
     case "restricted-agent":
       return { why: reason.why, agent: reason.agent };
   }

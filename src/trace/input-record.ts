@@ -129,6 +129,8 @@ export function tracedEffect(effect: Effect, text: Texts): TracedEffect {
       const shown = prompt === undefined ? undefined : text(prompt);
       return { type, taskID, run, messageID, prompt: shown, agent: voice.agent, model: modelOf(voice), mayBeThere };
     }
+    case "abort-turn":
+      return { type: effect.type, messageID: effect.messageID };
     case "abort":
       return { type: effect.type, taskID: effect.taskID, run: effect.run };
     case "save": {
@@ -189,6 +191,7 @@ function tracedGoalEvent(event: GoalEvent, text: Texts): Omit<Extract<TracedInpu
     case "edit":
       return { event: event.type, text: text(event.objective) };
     case "limit-reached":
+    case "overrun":
       return { event: event.type, text: event.limit };
     case "pause":
       return { event: event.type, by: event.by, text: pauseReason(event.by, event.reason, text) };

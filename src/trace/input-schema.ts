@@ -189,6 +189,7 @@ export const effect = z.discriminatedUnion("type", [
     model: z.optional(z.string()),
     deposit: z.optional(z.boolean()),
   }),
+  z.object({ type: z.literal("abort-turn"), messageID: z.string() }),
   z.object({ type: z.literal("release") }),
   z.object({ type: z.literal("verify"), ...session, messageID: z.string() }),
   z.object({

@@ -119,6 +119,7 @@ function goalEntry(
           ? text(after.blocker)
           : undefined,
     limit: after?.status === "limited" ? after.limit : undefined,
+    isCut: after?.status === "limited" && after.wrapUp === "cut" ? true : undefined,
     evidence: after?.status === "complete" ? after.evidence.length : undefined,
     objective: text(goal.objective),
   };

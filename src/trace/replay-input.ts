@@ -95,6 +95,8 @@ function toGoalEvent(traced: Traced<"goal">): GoalEvent | undefined {
       return { type: "edit", objective: text };
     case "limit-reached":
       return { type: "limit-reached", limit: text };
+    case "overrun":
+      return { type: "overrun", limit: text };
     case "pause":
       return { type: "pause", by: traced.by as PausedBy, reason: text };
     case "resume":

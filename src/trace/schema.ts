@@ -37,7 +37,7 @@ const stopReason = z.discriminatedUnion("why", [
   z.object({ why: z.literal("paused"), by: z.string(), reason: text }),
   z.object({ why: z.literal("complete") }),
   z.object({ why: z.literal("blocked"), blocker: text }),
-  z.object({ why: z.literal("limited"), limit: z.string() }),
+  z.object({ why: z.literal("limited"), limit: z.string(), isCut: z.optional(z.literal(true)) }),
   z.object({ why: z.literal("restricted-agent"), agent: z.string() }),
 ]);
 
@@ -193,6 +193,8 @@ export const traceRecord = z.discriminatedUnion("kind", [
     /** Why it is paused, or what blocks it. */
     reason: z.optional(text),
     limit: z.optional(z.string()),
+    /** A turn that went on far beyond the limit was ended. */
+    isCut: z.optional(z.literal(true)),
     evidence: z.optional(z.number()),
     objective: text,
   }),

@@ -47,9 +47,10 @@ export function toStopReason(traced: TracedStopReason): StopReason {
     case "no-goal":
     case "auto-continue-off":
     case "complete":
-    case "limited":
     case "restricted-agent":
       return traced;
+    case "limited":
+      return { why: traced.why, limit: traced.limit, ...(traced.isCut === true ? { isCut: true } : {}) };
   }
 }
 
@@ -85,6 +86,6 @@ export function toGoal(record: Extract<TraceRecord, { kind: "goal" }>): Goal | u
     case "blocked":
       return { ...base, status: to, blocker: reason, at };
     case "limited":
-      return { ...base, status: to, limit: record.limit ?? "its budget", wrapUp: "owed", at };
+      return { ...base, status: to, limit: record.limit ?? "its budget", wrapUp: record.isCut ? "cut" : "owed", at };
   }
 }

@@ -116,6 +116,12 @@ describe("how a run has ended", () => {
 
   test("an interrupt by somebody else is one, too", () => {
     expect(code({ kind: "interrupted", state: state() })).toBe(EXIT.interrupted);
+    const cut = aGoal({}, { status: "limited", limit: "50k tokens", wrapUp: "cut", at: T0 });
+    expect(endingOf({ kind: "interrupted", state: state(cut) }, FACTS)).toMatchObject({
+      exitCode: EXIT.limited,
+      message: "the goal has used up its limit of 50k tokens and a quarter more; the turn was ended",
+    });
+    expect(code({ kind: "interrupted", state: state(cut) }, { goalBefore: cut })).toBe(EXIT.interrupted);
   });
 
   test("each code is in the help, once", () => {

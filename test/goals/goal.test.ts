@@ -249,7 +249,7 @@ describe("the limit of turns", () => {
   test("is reached when the last allowed turn has ended, and owes one wrap-up", () => {
     expect(next(aGoal({ turns: 24 }), turnEnded())).toMatchObject({ status: "active" });
     expect(next(aGoal({ turns: 25 }), turnEnded())).toEqual(
-      aGoal({ turns: 25 }, { status: "limited", limit: "25 turns", wrapUp: "owed", at: T0 + SECOND }),
+      aGoal({ turns: 25 }, { status: "limited", limit: "25 turns", wrapUp: "owed", spent: 0, at: T0 + SECOND }),
     );
   });
 

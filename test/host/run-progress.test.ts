@@ -92,7 +92,7 @@ function lets(why: "nothing-owed" | "failure" | "goal-continues" | "ceiling" | "
 function goal(
   before: Goal | undefined,
   after: Goal | undefined,
-  event: "continued" | "turn-ended" | "restored" | "set",
+  event: "continued" | "overrun" | "turn-ended" | "restored" | "set",
 ) {
   return { type: "goal", rootID: ROOT, before, after, event } satisfies Observation;
 }
@@ -241,6 +241,24 @@ describe("the goal", () => {
       `the goal is limited: 25 turns used up; ${GO_ON}`,
       `the goal is paused by you; ${GO_ON}`,
     ]);
+  });
+
+  test("whose turn was ended is said at the end, behind what was ended with it, and the run has failed", () => {
+    const cut = aGoal({}, { status: "limited", limit: "50k tokens", wrapUp: "cut", at: T0 });
+    terminal.observe(goal(aGoal(), cut, "overrun"));
+    expect(terminal.said).toEqual([]);
+    terminal.currentGoal = cut;
+    terminal.observe(idle());
+    expect(terminal.said).toEqual([
+      `the goal is limited: 50k tokens used up and a quarter more; the turn was ended; ${GO_ON}`,
+    ]);
+    expect(terminal.failed).toBe(1);
+  });
+
+  test("whose turn was ended in an earlier run is not this run's business", () => {
+    terminal.currentGoal = aGoal({}, { status: "limited", limit: "50k tokens", wrapUp: "cut", at: T0 });
+    terminal.observe(goal(undefined, terminal.currentGoal, "restored"), idle());
+    expect([terminal.said, terminal.failed]).toEqual([[], 0]);
   });
 
   test.each([

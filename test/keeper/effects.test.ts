@@ -129,6 +129,7 @@ async function perform(
     maySend: () => wanted,
     owner: { ...STORED.owner, instance: "me" },
     loadedAt,
+    aborting: (sessionID, messageID) => void calls.push(["aborting", sessionID, messageID]),
     ...(release === undefined ? {} : { release }),
     reread: (rootID) => {
       calls.push(["reread", rootID]);

@@ -135,6 +135,7 @@ export class Pursuit {
         return;
       case "spent":
       case "limit-reached":
+      case "overrun":
       case "continued":
       case "wrapped-up":
       case "prompt-failed":

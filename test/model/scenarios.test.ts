@@ -811,3 +811,116 @@ describe("restart", () => {
 function fail(): never {
   throw new Error("the record is gone");
 }
+
+describe("a budget inside a turn", () => {
+  /** A turn that a continuation has begun, of a model that comes to no end. */
+  async function endless(budget: { readonly tokens?: number; readonly ms?: number }) {
+    const world = new World();
+    const { host, clock } = world;
+    const root = host.createRoot();
+    host.userSays(root, "hello");
+    await clock.advance(20);
+    world.goal(root, { type: "set", id: host.messageID(), objective: "spend it", budget });
+    host.finishTurn(root);
+    await clock.advance(500);
+    const goal = () => world.keeper.goal(root);
+    const step = async () => {
+      host.stepTurn(root);
+      await clock.advance(50);
+    };
+    return { ...world, world, root, goal, step };
+  }
+
+  test("U7 a quarter beyond the budget the goal is limited, its turn ended by us, and nothing follows before the user", async () => {
+    const { world, root, goal, step, host, clock, keeper } = await endless({ tokens: 400 });
+    for (let steps = 0; steps < 4; steps++) await step();
+    expect(goal()).toMatchObject({ status: "active" });
+    expect(host.hasTurn(root)).toBe(true);
+    await step();
+    expect(goal()).toMatchObject({ status: "limited", limit: "400 tokens", wrapUp: "cut" });
+    expect(host.hasTurn(root)).toBe(false);
+    expect(world.stored(root)?.goal).toMatchObject({ status: "limited", wrapUp: "cut" });
+    await clock.advance(600_000);
+    expect(kinds(world)).toEqual(["continuation"]);
+    expect(goal()).toMatchObject({ status: "limited", wrapUp: "cut" });
+    keeper.dispatch({ type: "wake", rootID: root });
+    world.goal(root, { type: "resume", liveTaskIDs: [] });
+    await clock.advance(500);
+    expect(kinds(world)).toEqual(["continuation", "continuation"]);
+    expect(goal()).toMatchObject({ status: "active", failures: 0 });
+  });
+
+  test("U7 whoever resumes the goal while our abort is still being published has interrupted nothing", async () => {
+    const { world, root, goal, step, host, clock, keeper } = await endless({ tokens: 400 });
+    for (let steps = 0; steps < 4; steps++) await step();
+    host.stepTurn(root);
+    while (host.hasTurn(root)) await clock.advance(1);
+    await clock.advance(2);
+    keeper.dispatch({ type: "wake", rootID: root });
+    world.goal(root, { type: "resume", liveTaskIDs: [] });
+    await clock.advance(5_000);
+    expect(goal()).toMatchObject({ status: "active", failures: 0 });
+    expect(kinds(world)).toEqual(["continuation", "continuation"]);
+  });
+
+  test("U7 how its tasks ended is told with the user's next message, and not before", async () => {
+    const { world, root, goal, step, host, clock } = await endless({ tokens: 400 });
+    const task = await background(world, root);
+    for (let steps = 0; steps < 5; steps++) await step();
+    expect(goal()).toMatchObject({ status: "limited", wrapUp: "cut" });
+    await clock.advance(60_000);
+    expect(statusOf(world, task)).toBe("cancelled");
+    expect(kinds(world)).toEqual(["continuation"]);
+    const message = host.userSays(root, "what now?");
+    await clock.advance(50);
+    expect(world.keeper.manager.get(task)).toMatchObject({ delivery: { state: "delivered", messageID: message } });
+  });
+
+  test("U7 a turn that the user has begun, or has written into, is the user's to end", async () => {
+    const { root, goal, step, host, clock } = await endless({ tokens: 400 });
+    host.userSays(root, "and this");
+    await clock.advance(20);
+    for (let steps = 0; steps < 12; steps++) await step();
+    expect(goal()).toMatchObject({ status: "active" });
+    expect(host.hasTurn(root)).toBe(true);
+    host.finishTurn(root);
+    await clock.advance(500);
+    expect(goal()).toMatchObject({ status: "limited", wrapUp: "sent" });
+  });
+
+  test("U7 its time is looked at although no step ends, and the turn is ended while the provider is asked again, too", async () => {
+    for (const retries of [false, true]) {
+      const { root, goal, host, clock } = await endless({ ms: 60_000 });
+      if (retries) host.retryTurn(root, 3_600_000);
+      await clock.advance(74_000);
+      expect(goal()).toMatchObject({ status: "active" });
+      await clock.advance(2_000);
+      expect(goal()).toMatchObject({ status: "limited", limit: "1m 0s", wrapUp: "cut" });
+      expect(host.isWorking(root)).toBe(false);
+    }
+  });
+
+  test("U7 a wrap-up without end is ended as well, and one that ends is not", async () => {
+    const { world, root, goal, step, host, clock } = await endless({ tokens: 400 });
+    for (let steps = 0; steps < 3; steps++) await step();
+    host.finishTurn(root);
+    await clock.advance(500);
+    expect(kinds(world)).toEqual(["continuation", "wrapup"]);
+    await step();
+    expect(goal()).toMatchObject({ status: "limited", wrapUp: "cut" });
+    expect(host.hasTurn(root)).toBe(false);
+  });
+
+  test("U7 a turn that the host begins to tell how a task ended is ended as well", async () => {
+    const { world, root, goal, step, host, clock } = await endless({ tokens: 1_000 });
+    const task = await background(world, root);
+    host.finishTurn(root);
+    await clock.advance(500);
+    host.finishTurn(task, "result");
+    await clock.advance(200);
+    expect(kinds(world)).toEqual(["continuation"]);
+    for (let steps = 0; steps < 12; steps++) await step();
+    expect(goal()).toMatchObject({ status: "limited", wrapUp: "cut" });
+    expect(host.hasTurn(root)).toBe(false);
+  });
+});

@@ -1,6 +1,7 @@
 import { frame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
 import { HostIds } from "../../src/host/message-id.ts";
+import { OwnAborts } from "../../src/host/own-aborts.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
 import { RunHold } from "../../src/host/run-hold.ts";
 import type { KeeperConfig } from "../../src/keeper/config.ts";
@@ -88,6 +89,7 @@ export class World {
   /** Launches, reads and cancels; of the same life as {@link keeper}. */
   tasks: TaskManager;
   private processes = 1;
+  private readonly ownAborts = new OwnAborts();
   private readonly disturbances = new Map<HostEvent["type"], Disturbance[]>();
 
   constructor(options: WorldOptions = {}) {
@@ -325,7 +327,7 @@ export class World {
     this.ledger.heard(event);
     this.pursuit.heard(event);
     if (this.config.run !== undefined) this.runJudge.heard(event);
-    this.keeper.dispatch({ type: "host", event });
+    this.keeper.dispatch({ type: "host", event: this.ownAborts.named(event) });
   }
 
   private chatMessage(message: ChatMessage): readonly string[] {
@@ -385,6 +387,7 @@ export class World {
     const { runHold } = this;
     const perform = performer({
       host: watched(this),
+      aborting: (sessionID, messageID) => this.ownAborts.begin(sessionID, messageID),
       release: (rootID) => runHold.release(rootID),
       store: { save: (stored) => this.save(stored), taken: () => this.asked() },
       reread: async () => undefined,

@@ -62,6 +62,7 @@ export class Desk {
     });
     const perform = performer({
       host,
+      aborting: () => undefined,
       store: { save: async () => ({ kind: "ok" }), taken: async () => undefined },
       reread: async () => undefined,
       task: (taskID) => keeper.manager.get(taskID),
