@@ -1,6 +1,7 @@
 import { type EndedTask, isEnded, isLive, type LiveTask, SILENCE_MS, type Task } from "../tasks/task.ts";
+import { ENDS_GOAL } from "./agent-limits.ts";
 import { type Goal, RELEASED_BY_USER } from "./goal.ts";
-import { isUndecided, type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
+import { isUndecided, limitsOf, type Root, USER_MESSAGE_HOLDS_MS } from "./root.ts";
 
 /** A wait always ends: at a moment, or by something that the user can see and do. */
 export type WayOut = { readonly until: number } | { readonly endedBy: "user" };
@@ -47,7 +48,9 @@ export type StopReason =
   | { readonly why: "blocked"; readonly blocker: string }
   /** `isCut`: a turn went on far beyond it, and was ended. */
   | { readonly why: "limited"; readonly limit: string; readonly isCut?: true }
-  | { readonly why: "restricted-agent"; readonly agent: string };
+  | { readonly why: "restricted-agent"; readonly agent: string }
+  /** It can never end a goal. */
+  | { readonly why: "unable-agent"; readonly agent: string; readonly lacks: "update_goal" | "steps" };
 
 export type Decision =
   /** `overdueTaskIDs`: live tasks past their ceiling, to be named as still running. */
@@ -169,7 +172,20 @@ function stopReason(goal: Goal | undefined, root: Root, config: GateConfig): Sto
   }
   const agent = root.voice?.agent;
   if (agent !== undefined && config.restrictedAgents.includes(agent)) return { why: "restricted-agent", agent };
+  const unable = unableAgent(root);
+  if (unable !== undefined) return { why: "unable-agent", ...unable };
   return config.autoContinue ? undefined : { why: "auto-continue-off" };
+}
+
+/** The agent of a root that can never end a goal, and what it lacks for that. */
+export function unableAgent(
+  root: Root,
+): { readonly agent: string; readonly lacks: "update_goal" | "steps" } | undefined {
+  const limits = limitsOf(root);
+  if (limits === undefined) return undefined;
+  const { agent, denied, isSingleStep } = limits;
+  if (denied.includes(ENDS_GOAL)) return { agent, lacks: ENDS_GOAL };
+  return isSingleStep ? { agent, lacks: "steps" } : undefined;
 }
 
 /** Its ceiling counts from the later of run start and goal start, and anew from the continuation that it bought. */

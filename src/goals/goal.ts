@@ -5,7 +5,7 @@ import type { TurnBy } from "./root.ts";
 import { troubleOf } from "./trouble.ts";
 
 /** Who or what paused a goal. Only the user's `/goal resume` ends a pause. */
-export type PausedBy = "user" | "error" | "no-progress" | "restricted-agent" | "storage";
+export type PausedBy = "user" | "error" | "no-progress" | "restricted-agent" | "unable-agent" | "storage";
 
 export interface Evidence {
   readonly claim: string;

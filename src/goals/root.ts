@@ -3,6 +3,7 @@ import type { HostEvent, ProviderError, Voice } from "../host/port.ts";
 import type { IsBefore } from "../tasks/message-order.ts";
 import { ABORT_ERROR, OUR_ABORT_ERROR } from "../tasks/outcome.ts";
 import { SILENCE_MS } from "../tasks/task.ts";
+import type { AgentLimits } from "./agent-limits.ts";
 import { type Ask, closeUndo, undoneIn } from "./asks.ts";
 
 type AssistantMessage = Extract<HostEvent, { type: "assistant-message" }>;
@@ -75,6 +76,8 @@ export interface Root {
   readonly activity: Activity;
   readonly presence: Presence;
   readonly voice: Voice | undefined;
+  /** Of the agent that was looked at last; undefined while nothing is known of it. */
+  readonly agentLimits: AgentLimits | undefined;
   readonly asks: readonly Ask[];
   /** The user's last message, while no answer to it has begun. */
   readonly unanswered: Unanswered | undefined;
@@ -110,6 +113,7 @@ export function newRoot(id: string, now: number): Root {
     activity: { kind: "idle", since: now },
     presence: { kind: "awake" },
     voice: undefined,
+    agentLimits: undefined,
     asks: [],
     unanswered: undefined,
     turn: undefined,
@@ -208,6 +212,11 @@ export function startTurn(root: Root, by: TurnBy): Root {
 export function worksByItself({ activity, turn }: Root): boolean {
   const works = activity.kind === "busy" || activity.kind === "retrying" || activity.kind === "held";
   return works && turn !== undefined && turn.by !== "user";
+}
+
+/** What its agent may not do, as far as that is known. */
+export function limitsOf({ voice, agentLimits }: Root): AgentLimits | undefined {
+  return voice === undefined || voice.agent === agentLimits?.agent ? agentLimits : undefined;
 }
 
 /** Nothing works, and nothing keeps us from going on. */

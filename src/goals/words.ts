@@ -38,6 +38,7 @@ function stateWords(goal: Goal, shown: (said: string) => string): string {
 
 /** What must be done before it can go on. The agent is that of the last message: it pauses a goal again at once. */
 function first(by: PausedBy): string {
+  if (by === "unable-agent") return " (allow that, or switch the agent and write a message, first)";
   return by === "restricted-agent" ? " (switch the agent and write a message first)" : "";
 }
 
@@ -66,6 +67,10 @@ export function stopReason(reason: StopReason): string {
       return `the goal has reached its limit of ${reason.limit}${reason.isCut ? ", and the turn that went a quarter beyond it was ended" : ""}`;
     case "restricted-agent":
       return `the agent "${reason.agent}" does not pursue goals`;
+    case "unable-agent":
+      return reason.lacks === "steps"
+        ? `the agent "${reason.agent}" has only one step (steps: 1), in which it can call no tool`
+        : `the agent "${reason.agent}" may not call ${reason.lacks}, with which it would end the goal`;
   }
 }
 

@@ -6,6 +6,7 @@ import { keeperConfig, type Options } from "../options.ts";
 import { Launcher } from "../tasks/launcher.ts";
 import { readStoredLaunch } from "../tasks/stored-launch.ts";
 import { systemClock } from "../time/clock.ts";
+import { AgentJudge } from "./agent-judge.ts";
 import { type EventSink, EventTranslator } from "./events.ts";
 import { listGoals } from "./goal-list.ts";
 import { Loader } from "./loader.ts";
@@ -44,6 +45,7 @@ export interface Assembly {
   readonly translator: EventTranslator;
   readonly ids: HostIds;
   readonly tasks: TaskManager;
+  readonly agents: AgentJudge;
   /** Set in `opencode run`. */
   readonly runHold: RunHold | undefined;
   /** Whether it is this instance that works on a root. */
@@ -198,7 +200,8 @@ export function assemble({ host, key, options, adopts, inRun, observe, ...settin
     },
   });
   const goals = (sessionID: string) => listGoals(sessionID, { key, host, keeper, runsElsewhere });
-  return { keeper, loader, translator, ids, tasks, runHold, isUsedHere: holdings.isOurs, goals };
+  const agents = new AgentJudge({ host, keeper });
+  return { keeper, loader, translator, ids, tasks, agents, runHold, isUsedHere: holdings.isOurs, goals };
 }
 
 async function storedPrompt(

@@ -1,5 +1,6 @@
 import { excerpt, frame } from "../delivery/frame.ts";
 import { type GoalCommand, parseGoalCommand } from "../goals/command.ts";
+import { unableAgent } from "../goals/gate.ts";
 import type { Goal } from "../goals/goal.ts";
 import { continuationText, goalText } from "../goals/prompts.ts";
 import {
@@ -81,6 +82,7 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
     );
   const say = (said: string, isRefused = false) => answer(sessionID, { title: "goal", said, isRefused }, caller, deps);
   if (command.type === "resume" && deps.runAnswer !== undefined) return resumeInRun(caller, deps, say);
+  if (command.type === "resume") await deps.agents.judge(rootID);
   if (command.type !== "set") return say(act(command, caller, deps));
   const replaced = deps.keeper.goal(caller.rootID);
   if (replaced !== undefined && replaced.status !== "complete") {
@@ -88,13 +90,28 @@ export async function executeGoalCommand(sessionID: string, args: string, deps: 
     await deps.host.toast({ title: "goal", message, variant: "warning" });
   }
   const id = deps.ids.message("");
-  deps.keeper.dispatch({ type: "user-speaks", rootID: caller.rootID });
-  deps.keeper.dispatch({
-    type: "goal",
-    rootID: caller.rootID,
-    event: { type: "set", id, objective: command.objective, budget: command.budget },
-  });
+  // What is found out about the agent needs open books.
+  if (deps.keeper.root(rootID) === undefined) deps.keeper.dispatch({ type: "user-speaks", rootID });
+  // That of the last message: which one this message is for nobody says before it is stored.
+  await deps.agents.judge(rootID);
+  const event = { type: "set", id, objective: command.objective, budget: command.budget } as const;
+  if (cannotEnd(rootID, deps)) {
+    deps.keeper.dispatch({ type: "goal", rootID, event });
+    return say(`Nothing was started. ${notGoingOn(rootID, deps)}`, true);
+  }
+  deps.keeper.dispatch({ type: "user-speaks", rootID });
+  deps.keeper.dispatch({ type: "goal", rootID, event });
   return frame("goal", id, goalText(command.objective));
+}
+
+function cannotEnd(rootID: string, { keeper }: CommandDependencies): boolean {
+  const root = keeper.root(rootID);
+  return root !== undefined && unableAgent(root) !== undefined;
+}
+
+function notGoingOn(rootID: string, { keeper, command }: CommandDependencies): string {
+  const goal = keeper.goal(rootID);
+  return goal === undefined ? noGoalText(command) : `The goal is ${goalState(goal)}. /${command} resume goes on.`;
 }
 
 /**

@@ -33,7 +33,7 @@ export interface HookDependencies extends OwnCommandDependencies {
  * loop: every hook is async and guarded. The one exception is `command.execute.before`, which throws on purpose.
  */
 export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
-  const { host, keeper, loader, translator, runHold } = deps;
+  const { host, keeper, loader, translator, runHold, agents } = deps;
   const commands = new OwnCommands(deps.options, run, host);
   const own = ownTools(deps.options.tools, deps);
   const taken = new TakenTools(own);
@@ -76,6 +76,7 @@ export function createHooks(deps: HookDependencies, run: CommandRunner): Hooks {
         if (isUsers) await loader.spoken(input.sessionID);
         if (isUsers) deps.editor?.used(keeper.rootOf(input.sessionID));
         translator.userMessage(message, parts);
+        if (keeper.goal(input.sessionID)?.status === "active") await agents.judge(input.sessionID, message.agent);
         const notice = isUsers ? keeper.pendingNotice(input.sessionID) : undefined;
         if (notice === undefined) return;
         const told = frame("task-outcome", message.id, notice);

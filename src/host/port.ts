@@ -239,6 +239,8 @@ export interface AgentInfo {
   readonly hidden: boolean;
   readonly model?: Voice["model"];
   readonly variant?: string;
+  /** How many model requests a turn of it may have; undefined: as many as it wants. */
+  readonly steps?: number;
   readonly rules: readonly PermissionRule[];
 }
 

@@ -55,11 +55,13 @@ export function readAgent(value: unknown): AgentInfo | undefined {
   const { mode } = agent;
   const model = readModel(agent.model);
   const variant = text(agent.variant);
+  const { steps } = agent;
   return {
     name,
     mode: mode === "primary" || mode === "subagent" ? mode : "all",
     hidden: agent.hidden === true,
     rules: readRules(agent.permission),
+    ...(typeof steps === "number" ? { steps } : {}),
     ...(model === undefined ? {} : { model }),
     ...(variant === undefined ? {} : { variant }),
   };

@@ -83,7 +83,7 @@ function buildSchema() {
     z.object({
       ...goalBase,
       status: z.literal("paused"),
-      by: z.enum(["user", "error", "no-progress", "restricted-agent", "storage"]),
+      by: z.enum(["user", "error", "no-progress", "restricted-agent", "unable-agent", "storage"]),
       reason: z.string(),
       at: time,
     }),

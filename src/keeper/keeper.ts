@@ -14,6 +14,7 @@ import type { KeeperConfig } from "./config.ts";
 import type { Effect, Input, KeeperFacts, Observation } from "./messages.ts";
 import { Recovery } from "./recovery.ts";
 import { RootKeeper } from "./root-keeper.ts";
+import { mayRead } from "./root-messages.ts";
 import { UNHURRIED_MS } from "./root-storage.ts";
 import { type Books, rootOfEffect, rootOfInput, sessionOf } from "./routing.ts";
 import { durableOf, type Owner } from "./stored-root.ts";
@@ -188,7 +189,9 @@ export class Keeper {
 
   /** What the user's message would take along now; undefined if nothing is pending or a message is on its way. */
   pendingNotice(rootID: string): string | undefined {
-    return this.isSending(rootID) ? undefined : handOver(this.addressed(rootID), this.deps.config.hasReadTool);
+    const root = this.roots.get(rootID);
+    if (root === undefined || root.isSending) return undefined;
+    return handOver(root.addressed, mayRead(root.state, this.deps.config));
   }
 
   /** The earliest moment at which a `clock` input has something to do; `Infinity` if nothing is waited for. */
@@ -235,6 +238,8 @@ export class Keeper {
         return this.open(input.rootID).goalEvent(input.event);
       case "user-speaks":
         return this.open(input.rootID).userSpeaks();
+      case "agent-judged":
+        return this.open(input.rootID).agentJudged(input.limits);
       case "wake":
         return this.roots.get(input.rootID)?.wake();
       case "restored":

@@ -1,5 +1,6 @@
 /** Inputs, effects and observations of the keeper: everything that goes in and comes out, as data. */
 import type { Found, Message } from "../delivery/outbox.ts";
+import type { AgentLimits } from "../goals/agent-limits.ts";
 import type { Decision } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
 import type { Hold } from "../goals/run-hold.ts";
@@ -34,6 +35,8 @@ export type Input =
   | { readonly type: "goal"; readonly rootID: string; readonly event: GoalEvent }
   /** A message of the user's is on its way into the root: nothing may overtake it. */
   | { readonly type: "user-speaks"; readonly rootID: string }
+  /** What the agent of a root may not do was found out. */
+  | { readonly type: "agent-judged"; readonly rootID: string; readonly limits: AgentLimits }
   /** The user wants a quiet or sleeping root to go on. */
   | { readonly type: "wake"; readonly rootID: string }
   /** `elsewhere`: ids of tasks that another living process runs. */

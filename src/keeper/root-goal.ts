@@ -2,7 +2,7 @@ import { spentLimit } from "../goals/budget.ts";
 import { askingTask, type Decision, decide } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, transitionGoal } from "../goals/goal.ts";
 import type { Root } from "../goals/root.ts";
-import { type Decided, goalState } from "../goals/words.ts";
+import { type Decided, goalState, stopReason } from "../goals/words.ts";
 import type { HostEvent } from "../host/port.ts";
 import type { MessageOrder } from "../tasks/message-order.ts";
 import type { Task } from "../tasks/task.ts";
@@ -100,9 +100,10 @@ export class RootGoal {
   enforce(decision: Decision): boolean {
     const { goal } = this;
     if (goal?.status !== "active") return false;
-    if (decision.kind === "stop" && decision.reason.why === "restricted-agent") {
-      const reason = `the agent "${decision.reason.agent}" does not pursue goals`;
-      this.event({ type: "pause", by: "restricted-agent", reason });
+    if (decision.kind === "stop") {
+      const { why } = decision.reason;
+      if (why !== "restricted-agent" && why !== "unable-agent") return false;
+      this.event({ type: "pause", by: why, reason: stopReason(decision.reason) });
       return true;
     }
     const limit = spentLimit(goal, this.context.now(), this.context.config.limits.budget);

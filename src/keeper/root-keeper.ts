@@ -1,5 +1,6 @@
 import { excerpt } from "../delivery/frame.ts";
 import type { Found, OutboxEvent } from "../delivery/outbox.ts";
+import type { AgentLimits } from "../goals/agent-limits.ts";
 import { type Decision, decide, decisionDeadline } from "../goals/gate.ts";
 import { type Goal, type GoalEvent, goalDeadline } from "../goals/goal.ts";
 import { isUndecided, type Root, rootDeadline, USER_MESSAGE_HOLDS_MS } from "../goals/root.ts";
@@ -227,6 +228,10 @@ export class RootKeeper {
 
   userSpeaks(): void {
     this.session.userSpeaks();
+  }
+
+  agentJudged(limits: AgentLimits): void {
+    this.session.agentJudged(limits);
   }
 
   wake(): void {

@@ -1,8 +1,9 @@
 import type { Found, Message, Outbox, OutboxEffect, OutboxEvent } from "../delivery/outbox.ts";
+import { READS_RESULT } from "../goals/agent-limits.ts";
 import { undoneIn } from "../goals/asks.ts";
 import { type Decision, reportReasons, rootReasons } from "../goals/gate.ts";
 import type { Goal, GoalEvent } from "../goals/goal.ts";
-import { goalSleeps, type TurnBy } from "../goals/root.ts";
+import { goalSleeps, limitsOf, type Root, type TurnBy } from "../goals/root.ts";
 import type { PromptVoice } from "../host/port.ts";
 import type { BackgroundTaskManager } from "../tasks/background-task-manager.ts";
 import type { MessageOrder } from "../tasks/message-order.ts";
@@ -182,7 +183,8 @@ export class RootMessages {
     const { session, ids, config } = context;
     const after = context.order.floor(context.rootID);
     const [goal, decision, tasks, now] = [context.goal(), context.decision(), context.tasks(), context.now()];
-    const { reportHoldMs: holdMs, hasReadTool } = config;
+    const { reportHoldMs: holdMs } = config;
+    const hasReadTool = mayRead(session.state, config);
     const waitsFor = context.waitsFor();
     const root = session.state;
     return compose({ root, goal, decision, tasks, addressed, now, ids, after, holdMs, hasReadTool, waitsFor });
@@ -306,6 +308,11 @@ export class RootMessages {
     if (kind === "continuation") onGoalEvent({ type: "continued", releasedTaskIDs: overdueTaskIDs });
     if (kind === "wrapup") onGoalEvent({ type: "wrapped-up" });
   }
+}
+
+/** Whether the agent has the tool that reads the whole of a result: a text names no other. */
+export function mayRead(root: Root, { hasReadTool }: Pick<KeeperConfig, "hasReadTool">): boolean {
+  return hasReadTool && limitsOf(root)?.denied.includes(READS_RESULT) !== true;
 }
 
 /** Whose turn a message of ours starts. */

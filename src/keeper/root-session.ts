@@ -1,3 +1,4 @@
+import type { AgentLimits } from "../goals/agent-limits.ts";
 import { closeAsks, closeUndo, receiveAsk } from "../goals/asks.ts";
 import type { GoalEvent } from "../goals/goal.ts";
 import {
@@ -108,6 +109,10 @@ export class RootSession {
   userSpeaks(): void {
     this.wake();
     this.root = expectMessage(closeUndo(this.root, this.root.id), this.now);
+  }
+
+  agentJudged(agentLimits: AgentLimits): void {
+    this.root = { ...this.root, agentLimits };
   }
 
   wake(): void {

@@ -25,6 +25,7 @@ export function rootOfInput(input: Input, books: Books): string | undefined {
       return undefined;
     case "goal":
     case "user-speaks":
+    case "agent-judged":
     case "wake":
     case "storage-repaired":
     case "moved":

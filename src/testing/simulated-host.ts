@@ -213,7 +213,8 @@ export class SimulatedHost extends SimulatedOpencode implements HostPort {
       const session = this.sessions.get(sessionID);
       if (session === undefined) return GONE;
       const part = { id: this.sessions.id("prt"), text, synthetic: false, ignored: true };
-      this.store(session, { id: this.sessions.messageID(), parts: [part], voice });
+      const kept = voice ?? session.messages.findLast((message) => message.voice !== undefined)?.voice;
+      this.store(session, { id: this.sessions.messageID(), parts: [part], voice: kept });
       return known(undefined);
     });
   }

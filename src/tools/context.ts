@@ -1,6 +1,7 @@
 import type { Budget } from "../goals/budget.ts";
 import type { Goal } from "../goals/goal.ts";
 import { noGoalText, type StatusView, statusText } from "../goals/words.ts";
+import type { AgentJudge } from "../host/agent-judge.ts";
 import type { CheckResult } from "../host/completion-check.ts";
 import type { Loader } from "../host/loader.ts";
 import type { HostPort } from "../host/port.ts";
@@ -16,6 +17,7 @@ export interface ToolDependencies {
   readonly host: Pick<HostPort, "session" | "transcript" | "toast">;
   /** Why no goal can be pursued on this version of OpenCode; undefined: nothing is known against it. */
   readonly hostProblem: () => Promise<string | undefined>;
+  readonly agents: Pick<AgentJudge, "judge">;
   /** The user's own definition of done; undefined: there is none. */
   readonly check?: ((signal: AbortSignal | undefined) => Promise<CheckResult>) | undefined;
   readonly ids: { message(after: string): string };

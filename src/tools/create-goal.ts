@@ -31,6 +31,7 @@ export function createGoal(deps: ToolDependencies): Tool {
           `Finish it with update_goal, or ask the user to say /${deps.command} clear. Do not call create_goal again before that.`
         );
       }
+      await deps.agents.judge(rootID, context.agent);
       const id = deps.ids.message("");
       deps.keeper.dispatch({ type: "goal", rootID, event: { type: "set", id, objective } });
       return goalSetText(deps.keeper.goal(rootID), deps.keeper.decision(rootID), deps.command);

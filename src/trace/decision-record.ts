@@ -71,5 +71,7 @@ function tracedStop(reason: StopReason, text: Texts): TracedStopReason {
       return { why: reason.why, limit: reason.limit, isCut: reason.isCut };
     case "restricted-agent":
       return { why: reason.why, agent: reason.agent };
+    case "unable-agent":
+      return { why: reason.why, agent: reason.agent, lacks: reason.lacks };
   }
 }

@@ -36,7 +36,8 @@ export function decisionSaying(decision: TracedDecision, at: number): Saying | u
       return undefined;
     case "stop": {
       const { reason } = decision;
-      if (reason.why !== "auto-continue-off" && reason.why !== "restricted-agent") return undefined;
+      const { why } = reason;
+      if (why !== "auto-continue-off" && why !== "restricted-agent" && why !== "unable-agent") return undefined;
       return { what: `does not continue: ${stopReason(toStopReason(reason))}`, tone: "warn" };
     }
     case "wait": {

@@ -21,6 +21,10 @@ export function tracedInput(input: Exclude<Input, { type: "host" }>, runner: str
     case "wake":
     case "storage-repaired":
       return { type: input.type };
+    case "agent-judged": {
+      const { agent, denied, isSingleStep } = input.limits;
+      return { type: input.type, agent, denied: [...denied], isSingleStep };
+    }
     case "moved":
       return { type: input.type, claim: input.claim };
     case "goal":

@@ -58,6 +58,12 @@ export const input = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("user-speaks") }),
   z.object({ type: z.literal("wake") }),
+  z.object({
+    type: z.literal("agent-judged"),
+    agent: z.string(),
+    denied: z.array(z.string()),
+    isSingleStep: z.boolean(),
+  }),
   z.object({ type: z.literal("restored"), awake: z.boolean(), ...stored }),
   /** Tasks that another process runs: what it has written down about them. */
   z.object({ type: z.literal("reread"), ...stored }),

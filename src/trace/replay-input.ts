@@ -21,6 +21,10 @@ export function toInput(traced: TracedInput, rootID: string): Input | undefined 
     case "wake":
     case "storage-repaired":
       return { type: traced.type, rootID };
+    case "agent-judged": {
+      const { type, agent, denied, isSingleStep } = traced;
+      return { type, rootID, limits: { agent, denied, isSingleStep } };
+    }
     case "moved":
       return { type: traced.type, rootID, claim: traced.claim };
     case "goal": {

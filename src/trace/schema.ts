@@ -39,6 +39,7 @@ const stopReason = z.discriminatedUnion("why", [
   z.object({ why: z.literal("blocked"), blocker: text }),
   z.object({ why: z.literal("limited"), limit: z.string(), isCut: z.optional(z.literal(true)) }),
   z.object({ why: z.literal("restricted-agent"), agent: z.string() }),
+  z.object({ why: z.literal("unable-agent"), agent: z.string(), lacks: z.enum(["update_goal", "steps"]) }),
 ]);
 
 const decision = z.discriminatedUnion("kind", [

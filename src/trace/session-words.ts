@@ -104,6 +104,7 @@ export function inputSaying(input: TracedInput): Saying | undefined {
     case "attached":
     case "clock":
     case "goal":
+    case "agent-judged":
     case "user-speaks":
     case "reread":
     case "storage-repaired":

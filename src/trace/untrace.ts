@@ -48,6 +48,7 @@ export function toStopReason(traced: TracedStopReason): StopReason {
     case "auto-continue-off":
     case "complete":
     case "restricted-agent":
+    case "unable-agent":
       return traced;
     case "limited":
       return { why: traced.why, limit: traced.limit, ...(traced.isCut === true ? { isCut: true } : {}) };

@@ -1,10 +1,12 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { readFrame } from "../../src/delivery/frame.ts";
+import { AgentJudge } from "../../src/host/agent-judge.ts";
 import { CommandAnswered } from "../../src/host/command.ts";
 import { executeGoalCommand } from "../../src/host/goal-command.ts";
 import { HostIds } from "../../src/host/message-id.ts";
 import type { StoredRoot } from "../../src/keeper/stored-root.ts";
 import type { Options } from "../../src/options.ts";
+import { SIMULATED_VOICE } from "../../src/testing/simulated-sessions.ts";
 import { aGoal, aGoalThatIs, aQueuedTask, VOICE } from "../support/builders.ts";
 import { Desk } from "../tools/desk.ts";
 
@@ -52,6 +54,7 @@ class Script {
       keeper,
       host,
       loader,
+      agents: new AgentJudge({ host, keeper }),
       ids: new HostIds(clock),
       hostProblem: async () => this.problem,
       now: () => clock.now(),
@@ -411,4 +414,45 @@ test("without the tools that end a goal none is started, and that is said", asyn
   expect(bare.goal).toBeUndefined();
   expect(bare.given.at(-1)?.said).toContain('the option "tools" leaves them out');
   expect(bare.code).toBe(1);
+});
+
+describe("an agent that could never end a goal", () => {
+  /** A message of the user's for an agent, and its whole turn. */
+  async function saysTo(agent: string, id: string): Promise<void> {
+    const { host, root } = script.desk;
+    const voice = { ...SIMULATED_VOICE, agent };
+    const ids = { messageID: new HostIds(script.desk.clock).message(""), partID: `prt_${id}` };
+    void host.prompt({ sessionID: root, ...ids, text: "hello", voice, synthetic: false });
+    await script.desk.pass();
+    host.finishTurn(root);
+    await script.desk.pass();
+  }
+
+  test("is named with what it lacks: the goal is set and paused, and no turn starts", async () => {
+    await saysTo("helpless", "1");
+    expect(await script.says("paint it")).toBeUndefined();
+    expect(script.goal).toMatchObject({ objective: "paint it", status: "paused", by: "unable-agent" });
+    const [answer] = script.given;
+    expect(answer?.said).toBe(
+      'Nothing was started. The goal is paused: the agent "helpless" may not call update_goal, with which it would end the goal (allow that, or switch the agent and write a message, first). /goal resume goes on.',
+    );
+    expect(script.code).toBe(1);
+  });
+
+  test("keeps its goal paused, and another one goes on with it", async () => {
+    script = await Script.open({}, false);
+    await saysTo("helpless", "1");
+    await script.says("paint it");
+    await script.says("resume");
+    expect(script.goal?.status).toBe("paused");
+    await saysTo("build", "2");
+    await script.says("resume");
+    expect(script.goal?.status).toBe("active");
+  });
+
+  test("is not looked for where OpenCode does not say which agents there are", async () => {
+    await saysTo("helpless", "1");
+    script.desk.host.faults.agents = "unknown";
+    expect(readFrame((await script.says("paint it")) ?? "")?.kind).toBe("goal");
+  });
 });

@@ -459,6 +459,7 @@ export async function act(world: World, action: Action): Promise<void> {
     case "model":
     case "check":
     case "mishap":
+    case "steps":
     case "agent":
     case "other-answers":
     case "archive":

@@ -21,12 +21,15 @@ export type GoalAction =
   /** From now on the user's own check accepts, or not; undefined: there is none. */
   | { readonly do: "check"; readonly passes: boolean | undefined }
   | { readonly do: "mishap"; readonly what: MishapName; readonly pick: number | undefined }
-  | { readonly do: "agent"; readonly name: "plan" | "build" }
+  /** Steps of the same turn, of a model that comes to no end. `pick` as above. */
+  | { readonly do: "steps"; readonly count: number; readonly pick: number | undefined }
+  | { readonly do: "agent"; readonly name: "plan" | "build" | "helpless" }
   /** Another plugin answers a call of one of our tools. */
   | { readonly do: "other-answers"; readonly tool: string }
   | { readonly do: "archive" };
 
 const CHECK_MS = 700;
+const STEP_MS = 40;
 
 export const said: fc.Arbitrary<GoalAction> = fc
   .constantFrom(
@@ -60,18 +63,24 @@ export const modelled: fc.Arbitrary<GoalAction> = fc.oneof(
 
 const names = Object.keys(MISHAPS) as MishapName[];
 /** `pick`: of a child; undefined, as mostly: of the root. */
-export const failing: fc.Arbitrary<GoalAction> = fc.record({
-  do: fc.constant("mishap" as const),
-  what: fc.constantFrom(...names),
-  pick: fc.constantFrom(undefined, undefined, undefined, 0, 1),
-});
+const whose = fc.constantFrom(undefined, undefined, undefined, 0, 1);
+export const failing: fc.Arbitrary<GoalAction> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant("mishap" as const), what: fc.constantFrom(...names), pick: whose }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("steps" as const), count: fc.integer({ min: 1, max: 8 }), pick: whose }),
+  },
+);
 
 export const elsewhere: fc.Arbitrary<GoalAction> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant("agent" as const),
-      name: fc.constantFrom("plan" as const, "build" as const),
+      name: fc.constantFrom("plan" as const, "build" as const, "helpless" as const),
     }),
   },
   { weight: 1, arbitrary: fc.constant<GoalAction>({ do: "archive" }) },
@@ -97,6 +106,8 @@ export function actOnGoal(world: World, root: string | undefined, action: GoalAc
       return;
     case "mishap":
       return fail(world, root, action.what, action.pick);
+    case "steps":
+      return steps(world, root, action.count, action.pick);
     case "agent":
       return host.saysAs(root, "as another", { ...SIMULATED_VOICE, agent: action.name });
     case "other-answers":
@@ -104,6 +115,16 @@ export function actOnGoal(world: World, root: string | undefined, action: GoalAc
     case "archive":
       return host.archive(root);
   }
+}
+
+/** Each a moment after the other, unless something ends the turn. */
+function steps({ host, clock, tools }: World, root: string, count: number, pick: number | undefined): void {
+  const below = host.below(root).filter((id) => host.hasTurn(id));
+  const id = pick === undefined ? root : below[pick % Math.max(1, below.length)];
+  if (id === undefined || count === 0 || !host.exists(id) || !host.hasTurn(id)) return;
+  if (host.isHeldByTask(id) || tools.holds(id) || host.openAsks(id).length > 0) return;
+  host.stepTurn(id);
+  clock.after(STEP_MS, () => steps({ host, clock, tools } as World, root, count - 1, pick));
 }
 
 function fail({ host, tools }: World, root: string, what: MishapName, pick: number | undefined): void {
@@ -124,13 +145,14 @@ function otherAnswers({ host, keeper, book }: World, root: string, tool: string)
 }
 
 function dependencies(world: World): ToolDependencies {
-  const { host, keeper, clock, config } = world;
+  const { host, keeper, clock, config, agents } = world;
   const loader = { ensure: async () => undefined };
   const limits = config.limits.budget;
   return {
     host,
     keeper,
     loader,
+    agents,
     limits,
     hostProblem: async () => undefined,
     ids: { message: () => host.messageID() },

@@ -141,7 +141,9 @@ export async function judgeWaits(world: World): Promise<void> {
 
 /** Turns that do nothing make no progress, and an agent that pursues no goals is the user's to change. */
 function mayPause({ config }: World, { by }: Goal & { readonly status: "paused" }): boolean {
-  return by === "restricted-agent" || (by === "no-progress" && config.limits.noProgressTurns > 0);
+  return (
+    by === "restricted-agent" || by === "unable-agent" || (by === "no-progress" && config.limits.noProgressTurns > 0)
+  );
 }
 
 /** Z1: nothing of ours has thrown. */

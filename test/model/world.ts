@@ -1,5 +1,6 @@
 import { frame } from "../../src/delivery/frame.ts";
 import type { GoalEvent } from "../../src/goals/goal.ts";
+import { AgentJudge } from "../../src/host/agent-judge.ts";
 import { HostIds } from "../../src/host/message-id.ts";
 import { OwnAborts } from "../../src/host/own-aborts.ts";
 import type { Answer, HostEvent, Prompt } from "../../src/host/port.ts";
@@ -14,6 +15,7 @@ import { Launcher } from "../../src/tasks/launcher.ts";
 import { readStoredLaunch } from "../../src/tasks/stored-launch.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { SimulatedClock } from "../../src/testing/simulated-clock.ts";
+import { AGENTS } from "../support/agents.ts";
 import { CONFIG } from "../support/keeper-config.ts";
 import { Book } from "./book.ts";
 import { Ledger, TASK_KEY } from "./ledger.ts";
@@ -86,6 +88,7 @@ export class World {
   /** What the user's own completion check will say; undefined: there is none. */
   checkPasses: boolean | undefined;
   keeper: Keeper;
+  agents: AgentJudge;
   /** Launches, reads and cancels; of the same life as {@link keeper}. */
   tasks: TaskManager;
   private processes = 1;
@@ -109,12 +112,14 @@ export class World {
       this.ledger.undoing(sessionID, undoneFrom);
       this.pursuit.undoing(sessionID);
     };
+    this.host.knownAgents = AGENTS;
     this.book = new Book(this);
     this.ledger = new Ledger(this);
     this.pursuit = new Pursuit(this);
     this.tools = new Tools(this);
     this.runJudge = new RunJudge(this);
     this.keeper = this.newKeeper();
+    this.agents = this.newAgents();
     this.tasks = this.newTasks();
   }
 
@@ -236,6 +241,7 @@ export class World {
     // A host that had told before it was killed, and a keeper that had not written it down yet.
     this.book.excuseAll();
     this.keeper = this.newKeeper();
+    this.agents = this.newAgents();
     this.tasks = this.newTasks();
     this.book.restarted(awake);
     for (const stored of this.storedRoots()) {
@@ -328,6 +334,9 @@ export class World {
     this.pursuit.heard(event);
     if (this.config.run !== undefined) this.runJudge.heard(event);
     this.keeper.dispatch({ type: "host", event: this.ownAborts.named(event) });
+    // As the hook does that hears of a message before it is stored.
+    const isJudged = event.type === "user-message" && this.keeper.goal(event.sessionID)?.status === "active";
+    if (isJudged) void this.agents.judge(event.sessionID, event.voice?.agent);
   }
 
   private chatMessage(message: ChatMessage): readonly string[] {
@@ -405,6 +414,11 @@ export class World {
   /** Nobody else has taken the root over. To ask takes as long as any call. */
   private asked(): Promise<undefined> {
     return new Promise((resolve) => this.clock.after(ASKED_MS, () => resolve(undefined)));
+  }
+
+  private newAgents(): AgentJudge {
+    const { host, keeper } = this;
+    return new AgentJudge({ host, keeper });
   }
 
   /** As `assemble()` wires them. */

@@ -86,6 +86,7 @@ export function aRoot(more: Partial<Root> = {}): Root {
     voice: VOICE,
     asks: [],
     openedAt: T0 - 3_600_000,
+    agentLimits: undefined,
     toldID: "",
     unanswered: undefined,
     turn: undefined,

@@ -12,7 +12,9 @@ async function sets(options: Partial<Options>, agent = "build"): Promise<{ said:
   keeper.dispatch({ type: "host", event });
   const tool = createGoal(desk.goalTools());
   const call = { sessionID: root, messageID: "msg_call", agent };
-  const said = String(await tool.execute({ objective: "fix it" }, call));
+  const answer = tool.execute({ objective: "fix it" }, call);
+  await desk.pass();
+  const said = String(await answer);
   return { said, status: keeper.goal(root)?.status };
 }
 
@@ -37,6 +39,12 @@ test("on a version of OpenCode on which no goal can be pursued none is set, and 
   );
   expect(said).toBe("No goal was set: this is OpenCode 1.18.3. Tell the user that, and do not try again.");
   expect(desk.keeper.goal(desk.root)).toBeUndefined();
+});
+
+test("an agent that cannot end a goal is told that it is paused, and why", async () => {
+  const { said, status } = await sets({}, "helpless");
+  expect(status).toBe("paused");
+  expect(said).toContain('the agent "helpless" may not call update_goal');
 });
 
 test("in an agent that pursues no goals the model is told that it is paused, and what the user has to do", async () => {

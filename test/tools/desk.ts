@@ -1,3 +1,4 @@
+import { AgentJudge } from "../../src/host/agent-judge.ts";
 import { HostIds } from "../../src/host/message-id.ts";
 import type { HostEvent } from "../../src/host/port.ts";
 import { performer } from "../../src/keeper/effects.ts";
@@ -14,6 +15,7 @@ import { backgroundOutput } from "../../src/tools/background-output.ts";
 import { backgroundTask } from "../../src/tools/background-task.ts";
 import type { ToolDependencies } from "../../src/tools/context.ts";
 import type { ToolCall } from "../../src/tools/define.ts";
+import { AGENTS } from "../support/agents.ts";
 import { T0 } from "../support/builders.ts";
 
 const TASK_KEY = "goalkeeper_task";
@@ -50,6 +52,7 @@ export class Desk {
     const { clock } = this;
     const ids = new HostIds(clock);
     const host = new SimulatedHost({ clock, onEvent: (event) => this.heard(event) });
+    host.knownAgents = AGENTS;
     const keeper: Keeper = new Keeper({
       clock,
       config: keeperConfig(options, inRun),
@@ -113,7 +116,8 @@ export class Desk {
     const ids = new HostIds(clock);
     const limits = { turns: 25, tokens: 0, ms: 0 };
     const hostProblem = async () => undefined;
-    return { keeper, host, loader, ids, hostProblem, now: () => clock.now(), command: "goal", limits };
+    const agents = new AgentJudge({ host, keeper });
+    return { keeper, host, loader, agents, ids, hostProblem, now: () => clock.now(), command: "goal", limits };
   }
 
   /** Calls a tool as the root, or as another session. */
