@@ -1,5 +1,6 @@
 /** An agent that could never end a goal is named, with what it lacks, and is not continued. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { untilTurn } from "./background.ts";
 import { COMPLETE, openStages, type Play, type Stage } from "./stage.ts";
 
 const agent = {
@@ -42,6 +43,8 @@ describe.concurrent("an agent that cannot end a goal pauses it after the turn th
 test("the next /goal of that agent begins nothing; with another one it goes on, and one that may is never asked about", async () => {
   const play = await stage.play(["Hello.", "Hello again.", "One.", COMPLETE, "Done."]);
   await play.say("hello", "mute");
+  await untilTurn(play, 1);
+  await play.untilIdle();
   await refused(play.goal("paint it"));
   expect((await play.untilGoal("paused")).goal).toMatchObject({ objective: "paint it", by: "unable-agent" });
   await answers(play, 'Nothing was started. The goal is paused: the agent "mute" may not call update_goal');
@@ -49,6 +52,8 @@ test("the next /goal of that agent begins nothing; with another one it goes on, 
   await refused(play.goal("resume"));
   await answers(play, "Not resumed: the goal is paused");
   await play.say("hello", "build");
+  await untilTurn(play, 2);
+  await play.untilIdle();
   await refused(play.goal("resume"));
   expect((await play.untilGoal("complete")).goal).toMatchObject({ objective: "paint it" });
 });

@@ -264,7 +264,7 @@ describe.concurrent("bad input", () => {
     const play = await careless.play(["Hello."]);
     await play.goal("the world");
     expect(await play.prompts()).toEqual(["Say hello to the world."]);
-    await untilLogged(careless, "the command /goal is yours already");
+    await untilLogged(careless, "The command /goal is taken by you");
     expect(await careless.server.metadata(play.id)).toEqual({});
   });
 });
