@@ -49,6 +49,8 @@ export type TurnBy = "continuation" | "wrapup" | "user" | "goal" | "report";
 export interface Turn {
   /** Who started it. A user's message in between makes it the user's. */
   readonly by: TurnBy;
+  /** The message that has begun it: a call in an answer before that is of an earlier turn. "" where that is not known. */
+  readonly messageID: string;
   /** A tool call other than the goal tools has succeeded. */
   readonly progressed: boolean;
   readonly error: ProviderError | undefined;
@@ -154,8 +156,9 @@ export function receiveInRoot(root: Root, event: HostEvent, now: number, isBefor
     case "assistant-message":
       return answer(root, event, now, isBefore);
     case "tool": {
-      // A command that the user runs himself is no turn, and the call of an earlier turn may be published again.
-      if (root.turn === undefined || isBefore(event.messageID, root.lastMessageID)) return root;
+      // A command that the user runs himself is no turn, and the call of an earlier turn may be published again. One of
+      // this turn may return behind a message that was stored while it worked.
+      if (root.turn === undefined || isBefore(event.messageID, root.turn.messageID)) return root;
       if (event.state !== "completed" || GOAL_TOOLS.has(event.tool)) return root;
       return { ...root, turn: { ...root.turn, progressed: true } };
     }
@@ -201,11 +204,11 @@ export function release(root: Root, now: number): Root {
   return root.activity.kind === "held" ? busy(root, now) : root;
 }
 
-/** A turn of ours has started in the root: until it ends, what happens counts for it. */
-export function startTurn(root: Root, by: TurnBy): Root {
+/** The turn of a message has started in the root: until it ends, what happens counts for it. */
+export function startTurn(root: Root, by: TurnBy, messageID: string): Root {
   // What is told in a turn that is held is read in it: that is the same turn.
   if (by === "report" && root.turn !== undefined && root.turn.error === undefined) return root;
-  return { ...root, turn: { by, progressed: false, error: undefined } };
+  return { ...root, turn: { by, messageID, progressed: false, error: undefined } };
 }
 
 /** Whether a turn is at work that no message of the user's has begun, but the one that set the goal. */
@@ -285,7 +288,7 @@ function answer(root: Root, event: AssistantMessage, now: number, isBefore: IsBe
   const answered = isAnswered(heard, event, isBefore) ? { ...ended, unanswered: undefined } : ended;
   // The host has woken the session itself: nobody has begun that turn.
   const isWoken = answered.turn === undefined && event.parentID === root.toldID && event.completedAt === undefined;
-  return isWoken && error === undefined ? startTurn(answered, "report") : answered;
+  return isWoken && error === undefined ? startTurn(answered, "report", event.parentID) : answered;
 }
 
 function isAnswered({ unanswered }: Root, { parentID, summary }: AssistantMessage, isBefore: IsBefore): boolean {
@@ -329,7 +332,7 @@ function wasAborted({ error }: AssistantMessage): boolean {
   return error?.name === ABORT_ERROR;
 }
 
-const NO_TURN: Turn = { by: "user", progressed: false, error: undefined };
+const NO_TURN: Turn = { by: "user", messageID: "", progressed: false, error: undefined };
 
 function userSpoke(root: Root, messageID: string, by: "user" | "goal", now: number): Root {
   // What the user has begun stays the user's, whatever is said in it.
@@ -339,7 +342,7 @@ function userSpoke(root: Root, messageID: string, by: "user" | "goal", now: numb
     presence: { kind: "awake" },
     unanswered: { messageID, isHeard: true, at: now },
     lastSpokenID: messageID,
-    turn: isUsers ? NO_TURN : { ...NO_TURN, by },
+    turn: { ...NO_TURN, by: isUsers ? "user" : by, messageID },
     wait: undefined,
   };
 }

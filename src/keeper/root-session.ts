@@ -155,7 +155,7 @@ export class RootSession {
 
   /** The turn of a message of ours begins, unless the user has spoken since: then it is his, and reads ours along. */
   beginTurn(messageID: string, by: TurnBy): void {
-    if (this.context.isBefore(this.root.lastSpokenID, messageID)) this.root = startTurn(this.root, by);
+    if (this.context.isBefore(this.root.lastSpokenID, messageID)) this.root = startTurn(this.root, by, messageID);
   }
 
   private get now(): number {
@@ -221,8 +221,9 @@ export class RootSession {
     const { presence } = this.root;
     if (presence.kind === "quieting" || presence.kind === "quiet") return;
     // A busy and idle in which nothing happened, as after a prompt that the host did not take, ends no turn.
-    if (turn !== undefined && turn.error?.name !== OUR_ABORT_ERROR)
-      this.context.onGoalEvent({ type: "turn-ended", ...turn });
+    if (turn === undefined || turn.error?.name === OUR_ABORT_ERROR) return;
+    const { by, progressed, error } = turn;
+    this.context.onGoalEvent({ type: "turn-ended", by, progressed, error });
   }
 
   /**

@@ -9,6 +9,7 @@ import {
   release,
   rootDeadline,
   startTurn,
+  type Turn,
 } from "../../src/goals/root.ts";
 import type { HostEvent, TurnError } from "../../src/host/port.ts";
 import { aRoot, bySpelling, CHILD, ROOT, T0, VOICE } from "../support/builders.ts";
@@ -19,6 +20,13 @@ const API_ERROR: TurnError = { name: "APIError", message: "503" };
 
 const BUSY: HostEvent = { type: "session-busy", sessionID: ROOT };
 const IDLE: HostEvent = { type: "session-idle", sessionID: ROOT };
+const turn = (more: Partial<Turn> = {}): Turn => ({
+  by: "continuation",
+  messageID: "msg_1",
+  progressed: false,
+  error: undefined,
+  ...more,
+});
 const busyRoot = (more: Partial<Root> = {}) => aRoot({ activity: { kind: "busy", askAt: T0 + 9 }, ...more });
 const retryingRoot = (more: Partial<Root> = {}) =>
   aRoot({ activity: { kind: "retrying", until: T0 + 9_000, message: "429" }, ...more });
@@ -126,7 +134,7 @@ describe("the user's abort", () => {
   });
 
   test("said twice it does not begin anew, and it ends the turn for good", () => {
-    const once = next(busyRoot({ turn: { by: "continuation", progressed: true, error: undefined } }), error(ABORTED));
+    const once = next(busyRoot({ turn: turn({ progressed: true }) }), error(ABORTED));
     const twice = next(once, answer("msg_1", { error: ABORTED }), T0 + 2 * SECOND);
     expect(twice.presence).toEqual(quieting);
     expect([once.turn, twice.turn]).toEqual([undefined, undefined]);
@@ -205,8 +213,7 @@ describe("the user's message", () => {
       { kind: "asleep", since: T0 },
       { kind: "quieting", until: T0 + 9 },
     ] satisfies Presence[]) {
-      const turn = { by: "continuation", progressed: true, error: undefined } as const;
-      expect(next(aRoot({ presence, turn }), userText())).toMatchObject({
+      expect(next(aRoot({ presence, turn: turn({ progressed: true }) }), userText())).toMatchObject({
         presence: { kind: "awake" },
         unanswered: { messageID: "msg_5", isHeard: true, at: T0 + SECOND },
         lastSpokenID: "msg_5",
@@ -272,42 +279,45 @@ describe("the voice", () => {
 
 describe("the turn", () => {
   test("is ours when our prompt has started it, and begins with no progress", () => {
-    const before = aRoot({ turn: { by: "user", progressed: true, error: API_ERROR } });
-    expect(startTurn(before, "continuation").turn).toEqual({ by: "continuation", progressed: false, error: undefined });
-    expect(startTurn(before, "report").turn).toMatchObject({ by: "report" });
+    const before = aRoot({ turn: turn({ by: "user", progressed: true, error: API_ERROR }) });
+    expect(startTurn(before, "continuation", "msg_2").turn).toEqual(turn({ messageID: "msg_2" }));
+    expect(startTurn(before, "report", "msg_2").turn).toMatchObject({ by: "report" });
   });
 
   test("goes on with a report that is read in it: what it has achieved before is not forgotten", () => {
-    const before = aRoot({ turn: { by: "continuation", progressed: true, error: undefined } });
-    expect(startTurn(before, "report")).toBe(before);
+    const before = aRoot({ turn: turn({ progressed: true }) });
+    expect(startTurn(before, "report", "msg_2")).toBe(before);
   });
 
   test("progresses by a tool call that succeeded", () => {
-    const root = startTurn(busyRoot(), "continuation");
-    expect(next(root, tool()).turn).toEqual({ by: "continuation", progressed: true, error: undefined });
+    const root = busyRoot({ turn: turn() });
+    expect(next(root, tool()).turn).toEqual(turn({ progressed: true }));
     expect(next(root, tool({ state: "running" }))).toBe(root);
     expect(next(root, tool({ state: "error" }))).toBe(root);
   });
 
+  test("progresses by one that returns behind a message which was stored while it worked", () => {
+    const report: HostEvent = { type: "user-message", sessionID: ROOT, messageID: "msg_b", voice: undefined };
+    const root = next(busyRoot({ turn: turn() }), report);
+    expect(root.lastMessageID).toBe("msg_b");
+    expect(next(root, tool()).turn).toEqual(turn({ progressed: true }));
+  });
+
   test("does not progress by a call of an earlier turn that is published again, nor by a command of the user's own", () => {
-    const root = startTurn(busyRoot({ lastMessageID: "msg_z" }), "continuation");
+    const root = busyRoot({ turn: turn({ messageID: "msg_b" }) });
     expect(next(root, tool())).toBe(root);
     expect(next(busyRoot(), tool()).turn).toBeUndefined();
   });
 
   test.each(["get_goal", "create_goal", "update_goal"])("does not progress by talking about the goal: %s", (name) => {
-    const root = startTurn(busyRoot(), "continuation");
+    const root = busyRoot({ turn: turn() });
     expect(next(root, tool({ tool: name }))).toBe(root);
   });
 
   test("remembers its error, also one that nobody saw begin", () => {
-    expect(next(busyRoot(), error(API_ERROR)).turn).toEqual({
-      by: "user",
-      progressed: false,
-      error: API_ERROR,
-    });
-    const root = startTurn(busyRoot(), "continuation");
-    expect(next(root, error(API_ERROR)).turn).toEqual({ by: "continuation", progressed: false, error: API_ERROR });
+    expect(next(busyRoot(), error(API_ERROR)).turn).toEqual(turn({ by: "user", messageID: "", error: API_ERROR }));
+    const root = busyRoot({ turn: turn() });
+    expect(next(root, error(API_ERROR)).turn).toEqual(turn({ error: API_ERROR }));
   });
 });
 
@@ -374,7 +384,7 @@ describe("the turn of an opencode run", () => {
   });
 
   test("is at its end by a step that is complete, and has overcome an error that came before it", () => {
-    const root = busyRoot({ turn: { by: "user", progressed: true, error: API_ERROR } });
+    const root = busyRoot({ turn: turn({ by: "user", progressed: true, error: API_ERROR }) });
     expect(next(root, ended())).toMatchObject({
       activity: { kind: "ending" },
       turn: { progressed: true, error: undefined },
@@ -382,7 +392,7 @@ describe("the turn of an opencode run", () => {
   });
 
   test("has failed of what its message says, which comes after the session's error and says more", () => {
-    const root = busyRoot({ turn: { by: "user", progressed: false, error: API_ERROR } });
+    const root = busyRoot({ turn: turn({ by: "user", error: API_ERROR }) });
     const error = { ...API_ERROR, final: true };
     const message = { type: "assistant-message", sessionID: ROOT, messageID: "msg_9", parentID: "msg_8" } as const;
     const ends = { ...message, summary: false, completedAt: T0, usage: undefined, error };

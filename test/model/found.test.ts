@@ -83,6 +83,12 @@ describe("the turn of an `opencode run`", () => {
     const world = await ran(actions, { hasGoal: true, noProgressTurns: 2 });
     expect(world.book.breaches).toEqual([]);
   });
+
+  test("G9 does not go on beside a task of its own step: what the agent achieves by it is achieved in that turn", async () => {
+    const foreground: Action = { do: "task", background: false, pick: 0 };
+    const world = await ran([ROOT_ENDS, foreground], { hasGoal: true, noProgressTurns: 2 });
+    expect(world.book.breaches).toEqual([]);
+  });
 });
 
 describe("whose child a session is", () => {
@@ -227,6 +233,16 @@ describe("a goal, and the turn that pursues it", () => {
     const resumed: Action[] = [pass(50), say("resume"), pass(50), ROOT_ENDS, pass(50)];
     const variant = { ...usual, noProgressTurns: 2 };
     const world = await live({ variant, actions: [...limited, ...resumed] }, true);
+    expect(goalOf(world)).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
+  });
+
+  test("G9 has achieved something by a call that returns behind a report which was stored while it worked", async () => {
+    const letGo: Action[] = [NATIVE, pass(50), ROOT_ENDS, pass(50), { do: "go-on" }, pass(50)];
+    const calls: Action[] = [{ do: "task", background: false, pick: 0 }, pass(50), FINISH, pass(50), FINISH, pass(50)];
+    const variant = { ...usual, noProgressTurns: 1 };
+    const read: Action[] = [ROOT_ENDS, pass(5), ROOT_ENDS, pass(5)];
+    const world = await live({ variant, actions: [...letGo, ...calls, ...read] }, true);
+    expect(world.book.breaches).toEqual([]);
     expect(goalOf(world)).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
   });
 

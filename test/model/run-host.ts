@@ -195,9 +195,10 @@ export class RunHost extends ModelHost {
   /** After a step with tool calls comes another one, which reads what was stored meanwhile. */
   private nextStep(session: SimulatedSession, turn: SimulatedTurn, text: string): void {
     const { id: sessionID } = session;
-    // Its tools have to return first.
+    // Its tools have to return first. A part of the Task tool may say for ever that it runs, of a child that is deleted.
     const isOwn = (tool: string) => tool !== "task";
-    if ([...turn.answer.calls.values()].some(({ tool, state }) => state === "running" && isOwn(tool))) {
+    const runs = [...turn.answer.calls.values()].some(({ tool, state }) => state === "running" && isOwn(tool));
+    if (runs || this.isHeldByTask(sessionID)) {
       this.finishing.delete(turn);
       return;
     }
