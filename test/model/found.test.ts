@@ -84,6 +84,13 @@ describe("the turn of an `opencode run`", () => {
     expect(world.book.breaches).toEqual([]);
   });
 
+  test("R1 is held at its end, whatever was launched in a step before the last one", async () => {
+    const steps: Action = { do: "steps", count: 2, pick: undefined };
+    const world = await ran([steps, LAUNCH, pass(250), ROOT_ENDS, pass(500), FINISH]);
+    expect(world.book.breaches).toEqual([]);
+    expect(reasonsOf(world)).toContain("hold");
+  });
+
   test("G9 does not go on beside a task of its own step: what the agent achieves by it is achieved in that turn", async () => {
     const foreground: Action = { do: "task", background: false, pick: 0 };
     const world = await ran([ROOT_ENDS, foreground], { hasGoal: true, noProgressTurns: 2 });

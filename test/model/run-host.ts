@@ -129,8 +129,20 @@ export class RunHost extends ModelHost {
     void this.finish(session, turn, text);
   }
 
+  /** The next step begins with a request of its own. */
+  override stepTurn(sessionID: string, finish?: "unknown" | "tool-calls"): void {
+    const session = this.sessions.must(sessionID);
+    const { turn } = session;
+    if (!this.isRoot(sessionID) || turn === undefined) super.stepTurn(sessionID, finish);
+    else void this.step(session, turn, finish);
+  }
+
   protected override beginTurn(session: SimulatedSession): void {
     super.beginTurn(session);
+    this.request(session);
+  }
+
+  private request(session: SimulatedSession): void {
     const { turn } = session;
     if (!this.isRoot(session.id) || turn === undefined) return;
     const messages = session.messages
@@ -154,6 +166,15 @@ export class RunHost extends ModelHost {
     if (turn === undefined || !this.isRoot(sessionID)) return;
     this.worked.add(turn);
     this.run.hooks().toolBegins(sessionID);
+  }
+
+  private async step(session: SimulatedSession, turn: SimulatedTurn, finish: "unknown" | "tool-calls" = "unknown") {
+    const { epoch } = this;
+    await this.requests.get(turn);
+    if (session.turn !== turn || this.epoch !== epoch || this.finishing.has(turn)) return;
+    this.stepFinished(session, turn, finish);
+    super.stepTurn(session.id, finish);
+    this.request(session);
   }
 
   private async finish(session: SimulatedSession, turn: SimulatedTurn, text: string): Promise<void> {
