@@ -26,6 +26,7 @@ export class Recovery {
     manager.tree.see({ id: stored.self, title: "", createdAt: 0, ...seen });
     for (const { id, parentID, title, createdAt } of stored.tasks)
       manager.tree.see({ id, parentID, title, createdAt, ...seen });
+    this.knowMessages(stored);
     const isTheirs = (task: Task): task is LiveTask => isLive(task) && elsewhere.includes(task.id);
     for (const task of stored.tasks) manager.dispatch(task.id, { type: "reread", stored: task });
     manager.restore(stored.tasks.map((task) => (isTheirs(task) ? runsElsewhere(task, isUnsent(task), 0) : task)));
@@ -81,6 +82,16 @@ export class Recovery {
     const taskIDs = told.filter((task) => !isToolResult(task)).map(({ id }) => id);
     const known = { reservedID: reserved?.id, goal: goal && { id: goal.id, startedAt: goal.startedAt } };
     perform({ type: "read-back", rootID, taskIDs, known, before: owner });
+  }
+
+  /** Whatever is said from now on comes behind what was told, and behind what was to be. */
+  private knowMessages({ self: rootID, reserved, tasks }: StoredRoot): void {
+    const { order, tree } = this.context.manager;
+    for (const { delivery } of tasks.filter(isDelivered)) {
+      if (tree.get(delivery.sessionID) !== undefined) order.known(delivery.sessionID, delivery.messageID, delivery.at);
+    }
+    // Of our own form: it tells itself since when it is.
+    if (reserved !== undefined) order.known(rootID, reserved.id, 0);
   }
 
   /** Tasks whose process is gone are ours from now on; those of a living one stay with it. */

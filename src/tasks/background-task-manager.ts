@@ -293,10 +293,16 @@ export class BackgroundTaskManager {
     } else {
       this.records.put(after);
       this.signs.follow(record.id, this.deps.now());
+      if (isEnded(after) && (before === undefined || isLive(before))) this.knowPrompt(after);
     }
     this.deps.onChange({ before, after, event });
     if (before !== undefined && isLive(before) && after !== undefined && isEnded(after)) this.readerEnded(after.id);
     this.ownWorkChanged(record);
+  }
+
+  /** What is written in its session from now on belongs to no run that has ended, also when nobody here has heard its prompt. */
+  private knowPrompt({ id, run: { promptID, startedAt } }: Task): void {
+    if (promptID !== undefined) this.order.known(id, promptID, startedAt);
   }
 
   /** What was told to a task and not answered by it has to be told to somebody above. */

@@ -56,6 +56,13 @@ export function heard(order: SessionOrder, id: string, now: number, answer?: str
   return { newest, nth: order.nth + 1, placed };
 }
 
+/** Notes an id that stands in the books since a moment, and may not be heard again. */
+export function known(order: SessionOrder, id: string, since: number, now: number): SessionOrder {
+  const stamp = (since * 4096) % STAMPS;
+  const isNews = stamp > order.newest && !isAhead(stamp, now);
+  return heard(isNews ? { ...order, newest: stamp } : order, id, now);
+}
+
 /**
  * What tells the order of two messages of a session: ranks are compared as strings. The lowest one, "", is that of an
  * id which nobody has heard here and which does not tell its place, and of none.
@@ -94,9 +101,15 @@ export class MessageOrder {
   }
 
   heard(sessionID: string, id: string, answer?: string): void {
-    const before = this.of(sessionID);
-    const after = heard(before, id, this.now(), answer);
-    if (after !== before) this.sessions.set(sessionID, after);
+    this.note(sessionID, heard(this.of(sessionID), id, this.now(), answer));
+  }
+
+  /**
+   * Notes an id that stands in the books since a moment. It comes before all that is heard from now on, also when
+   * another process has heard it, or when it was never sent.
+   */
+  known(sessionID: string, id: string, since: number): void {
+    this.note(sessionID, known(this.of(sessionID), id, since, this.now()));
   }
 
   /** Whether a message of a session comes before another one of it. "": before all of them. */
@@ -123,6 +136,10 @@ export class MessageOrder {
 
   get size(): number {
     return this.sessions.size;
+  }
+
+  private note(sessionID: string, order: SessionOrder): void {
+    if (order !== this.of(sessionID)) this.sessions.set(sessionID, order);
   }
 
   private of(sessionID: string): SessionOrder {

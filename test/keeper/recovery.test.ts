@@ -9,6 +9,7 @@ import type { TaskEffect } from "../../src/tasks/task-event.ts";
 import {
   aMissingTask,
   anEndedTask,
+  anID,
   aQueuedTask,
   aTask,
   CHILD,
@@ -200,6 +201,40 @@ describe("what the books call told after a restart", () => {
   test("has been read if it was the result of a tool of OpenCode's: its turn is over", () => {
     restore([anEndedTask({ origin: "foreground", delivery: delivered({ byTurn: true }) })]);
     expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+});
+
+describe("what is written after a restart, whatever form its id has", () => {
+  const USERS = "msg_user1";
+
+  function write(sessionID: string): void {
+    const event = { type: "user-text", messageID: USERS, text: "go on", synthetic: false, ignored: false } as const;
+    manager.order.hear({ ...event, sessionID });
+    manager.receive({ ...event, sessionID });
+  }
+
+  test.each([
+    ["of OpenCode's own form", anID(1)],
+    ["of another form", "msg_user9"],
+  ])("is another run of a task that has ended, whose prompt has an id %s", (_form, promptID) => {
+    restore([anEndedTask({ ...LAUNCHED, run: { ...RUN, promptID }, delivery: { state: "not-owed" } })]);
+    write(CHILD);
+    expect(manager.get(CHILD)).toMatchObject({ run: { number: 2, promptID: USERS } });
+  });
+
+  test("and answered, has what was told before it answered, too", () => {
+    restore([anEndedTask({ ...LAUNCHED, run: RUN, delivery: delivered({ messageID: anID(5) }) })]);
+    write(ROOT);
+    const ended = { summary: false, completedAt: T0, error: undefined, usage: undefined };
+    manager.receive({ type: "assistant-message", sessionID: ROOT, messageID: anID(7), parentID: USERS, ...ended });
+    expect(manager.get(CHILD)).toMatchObject({ delivery: { state: "reconciled" } });
+  });
+
+  test("comes behind the message of ours that was on its way", () => {
+    const reserved = { id: anID(3), partID: "prt_1", kind: "continuation", outcomes: [], overdueTaskIDs: [] } as const;
+    recovery.restored({ type: "restored", stored: { ...stored(), reserved }, awake: true, elsewhere: [] });
+    write(ROOT);
+    expect(manager.order.isBefore(ROOT, reserved.id, USERS)).toBe(true);
   });
 });
 

@@ -116,6 +116,32 @@ describe("whose child a session is", () => {
   });
 });
 
+describe("what is typed by hand into a task that has ended", () => {
+  const TYPE: Action = { do: "type", pick: 0 };
+
+  /** Whatever form the id of the message has: that depends on the moment. */
+  test.each([0, 1, 2, 3, 4, 5])(
+    "I1 begins a run that holds the goal, also after a restart (%p ms later)",
+    async (ms) => {
+      const actions: Action[] = [LAUNCH, pass(301_000 + ms), kill(false), TYPE, { do: "go-on" }, pass(250)];
+      const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: false }, actions }, true);
+      const [root = ""] = world.host.rootIDs();
+      expect(world.keeper.tasks(root)).toMatchObject([{ status: "running", run: { number: 2 } }]);
+      expect(world.book.breaches).toEqual([]);
+    },
+  );
+
+  test.each([0, 1, 2, 3, 4, 5])("I1 does so, too, where its own prompt was never sent (%p ms later)", async (ms) => {
+    const slots = { concurrency: 1, cancelOnInterrupt: false };
+    const cancelled: Action[] = [LAUNCH, pass(50), LAUNCH, pass(50), { do: "cancel", pick: 0 }, pass(3_000 + ms)];
+    const world = await live({ variant: slots, actions: [...cancelled, { do: "type", pick: 1 }, pass(50)] }, true);
+    const [root = ""] = world.host.rootIDs();
+    const [, typedInto] = world.keeper.tasks(root);
+    expect(typedInto).toMatchObject({ status: "running", run: { number: 2 } });
+    expect(world.book.breaches).toEqual([]);
+  });
+});
+
 describe("a prompt that comes behind a turn of its user's", () => {
   const queued: Action[] = [LAUNCH, pass(50), LAUNCH, pass(50), { do: "type", pick: 1 }, pass(50)];
   const behind: Action[] = [...queued, FINISH, pass(31_000), pass(11_000), pass(6_000)];

@@ -88,6 +88,45 @@ describe("the order of a session's messages", () => {
     expect(session.sorted(later, answer, "msg_u")).toEqual(["msg_u", answer, later]);
   });
 
+  test.each([
+    ["of OpenCode's own form", madeAt(T0 - 2 * MINUTE)],
+    ["of another form", "msg_ffffffffffffxxxxxxxxxxxxxx"],
+  ])("what the books name since a moment comes before what is heard from now on: an id %s", (_form, id) => {
+    const session = new Session();
+    session.order.known(ROOT, id, T0 - MINUTE);
+    session.hears("msg_user1", madeAt(T0), "msg_user2");
+    expect(session.sorted("msg_user2", madeAt(T0), "msg_user1", id)).toEqual([
+      id,
+      "msg_user1",
+      madeAt(T0),
+      "msg_user2",
+    ]);
+    expect(session.order.isBefore(ROOT, madeAt(T0 - 3 * MINUTE), id)).toBe(true);
+  });
+
+  test("what the books name stays where it was heard", () => {
+    const session = new Session().hears("msg_user1", madeAt(T0 - 2 * MINUTE), "msg_user2");
+    session.order.known(ROOT, "msg_user1", T0);
+    expect(session.sorted("msg_user2", "msg_user1")).toEqual(["msg_user1", "msg_user2"]);
+    expect(session.order.isBefore(ROOT, "msg_user2", madeAt(T0 - MINUTE))).toBe(true);
+  });
+
+  test("what the books name since a moment before the newest that was heard moves nothing", () => {
+    const session = new Session().hears(madeAt(T0));
+    session.order.known(ROOT, "msg_user1", T0 - MINUTE);
+    session.hears("msg_user2");
+    expect(session.sorted("msg_user2", "msg_user1", madeAt(T0))).toEqual([madeAt(T0), "msg_user1", "msg_user2"]);
+    expect(session.order.isBefore(ROOT, madeAt(T0), "msg_user2")).toBe(true);
+  });
+
+  test("what the books name since a moment that our clock has not reached is ahead of nothing", () => {
+    const session = new Session().hears(madeAt(T0));
+    session.order.known(ROOT, "msg_user1", T0 + 60 * MINUTE);
+    session.hears(madeAt(T0, 2), "msg_user2");
+    const ids = [madeAt(T0), "msg_user1", madeAt(T0, 2), "msg_user2"];
+    expect(session.sorted(...ids.toReversed())).toEqual(ids);
+  });
+
   test("a clock that is set back leaves nothing ahead of what comes then", () => {
     const session = new Session().hears(madeAt(T0), "msg_before");
     session.now -= 60 * MINUTE;
