@@ -140,7 +140,7 @@ export class OpencodeHost implements HostPort {
 
   /** `promptAsync` answers before it has stored anything; this one once it has. */
   async deposit(prompt: Prompt): Promise<Stored> {
-    // Nothing is undone in a session that works, and its turn may end in a few milliseconds.
+    // What is undone in a session that works was heard, if anything is: to look takes longer than its turn may last.
     if (this.undone.has(prompt.sessionID)) return UNDONE;
     const body = { noReply: true, ...(prompt.voice === undefined ? await this.promptBody(prompt) : bodyOf(prompt)) };
     const answer = await call("session.prompt", () =>

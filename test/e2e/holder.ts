@@ -1,4 +1,4 @@
-/** A plugin behind ours that holds prompts back for ever, and the state that a process leaves which dies while it stores one. */
+/** A plugin behind ours that holds prompts back until they are let go, and the state that a process leaves which dies while it stores one. */
 import { Database } from "bun:sqlite";
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,8 +12,6 @@ export const HOLDER = import.meta.path;
 const HOLD = "hold.json";
 const HELD = "held.jsonl";
 
-const FOR_EVER = new Promise<never>(() => {});
-
 /** The hook runs before anything is stored; ours, which runs before it, has heard of the message by then. */
 export default {
   id: "holder",
@@ -24,7 +22,7 @@ export default {
       const said = parts.map((part) => (part.type === "text" ? part.text : "")).join("\n");
       if (!words.some((word) => said.includes(word))) return;
       appendFileSync(join(directory, HELD), `${JSON.stringify({ sessionID, messageID: message.id, said })}\n`);
-      await FOR_EVER;
+      while (existsSync(file)) await Bun.sleep(20);
     },
   }),
 } satisfies PluginModule & { id: string };
@@ -41,6 +39,11 @@ export function hold({ opencode }: Stage, words: readonly string[]): void {
   writeFileSync(join(opencode.directory, HOLD), JSON.stringify(words));
 }
 
+/** What was held back goes on, and nothing else is. */
+export function letGo({ opencode }: Stage): void {
+  rmSync(join(opencode.directory, HOLD), { force: true });
+}
+
 export function held({ opencode }: Stage): readonly HeldPrompt[] {
   const file = join(opencode.directory, HELD);
   const lines = existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
@@ -53,7 +56,7 @@ export function held({ opencode }: Stage): readonly HeldPrompt[] {
  */
 export async function killTorn(stage: Stage): Promise<void> {
   await stage.server.kill();
-  rmSync(join(stage.opencode.directory, HOLD), { force: true });
+  letGo(stage);
   using database = open(stage);
   const voice = { role: "user", agent: "build", model: { providerID: "scripted", modelID: "model" } };
   for (const { sessionID, messageID } of held(stage)) {

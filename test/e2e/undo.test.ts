@@ -1,16 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createGate, type Script } from "../../src/testing/index.ts";
 import { asked, idIn, launch, once, results, resume } from "./background.ts";
+import { HOLDER, held, hold, letGo } from "./holder.ts";
 import { request } from "./other-client.ts";
 import { COMPLETE, openStages, type Play, type Stage, textOf } from "./stage.ts";
 
 let stage: Stage;
 /** The same, and a goal goes on by itself when OpenCode is started again. */
 let resuming: Stage;
+/** Beside a plugin whose hook takes its time with what the user writes. */
+let slow: Stage;
 
 beforeAll(async () => {
   const options = { no_progress_turns: 0 };
-  [stage, resuming] = await openStages([{ options }, { options: { ...options, resume_on_start: true } }]);
+  const goesOn = { options: { ...options, resume_on_start: true } };
+  [stage, resuming, slow] = await openStages([{ options }, goesOn, { options, after: [HOLDER] }]);
 });
 
 afterAll(() => stage?.[Symbol.asyncDispose]());
@@ -49,6 +53,27 @@ describe.concurrent("U1 an undo is the user's: nothing of ours makes it final", 
       expect.stringMatching(/look elsewhere[\s\S]*"rider" \(ses_\w+\): completed/),
     ]);
     expect(await play.framed("continuation")).toHaveLength(1);
+  });
+
+  test("what is undone while his next message is on its way stays so behind its turn, and is waited for", async () => {
+    const { play, work } = await besideTask(slow, "crosser", ["Looked on.", COMPLETE, "Done."]);
+    hold(slow, ["look further"]);
+    const said = play.say("look further");
+    await play.until("it is on its way", () => held(slow).length === 1);
+    await undo(slow, play);
+    letGo(slow);
+    await play.until("it is answered", () => play.requests().length === 4);
+    await said;
+    await play.untilIdle();
+    await work.end();
+    const before = await texts(play);
+    expect(before.slice(-2)).toEqual(["look further", "Looked on."]);
+    await refused(play.goal("status"));
+    await toastIn(slow, "State: active", `Now: waits: ${UNDONE} (until you act)`);
+    expect(await texts(play)).toEqual(before);
+    await takeBack(slow, play);
+    await play.untilGoal("complete");
+    expect((await texts(play)).slice(0, before.length)).toEqual(before);
   });
 
   test("without a goal a report waits, too, and says so", async () => {
@@ -124,17 +149,22 @@ test("U1 what was undone before OpenCode was started again stays so, also where 
 
 /** A goal that waits for a task beside which the user has written something, and has undone that. */
 async function undoneBesideTask(name: string, then: Extract<Script, readonly unknown[]>) {
+  const begun = await besideTask(stage, name, then);
+  await undo(stage, begun.play);
+  return begun;
+}
+
+async function besideTask(on: Stage, name: string, then: Extract<Script, readonly unknown[]>) {
   const gate = createGate();
-  const play = await stage.play({
+  const play = await on.play({
     root: [{ toolCalls: [launch(name)] }, "I wait.", "Looked.", ...then],
     children: { [name]: { text: `${name} result`, until: gate.opened } },
   });
   await play.goal(`wait for ${name}`);
-  await asked(stage, name);
+  await asked(on, name);
   await play.say("look again");
   await play.until("it has looked", () => play.requests().length === 3);
   await play.untilIdle();
-  await undo(stage, play);
   const end = async () => {
     gate.open();
     await play.until("it has ended", async () => (await play.stored())?.tasks[0]?.status === "completed");

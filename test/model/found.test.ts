@@ -251,6 +251,23 @@ describe("what the judges once took for a breach", () => {
   });
 });
 
+describe("the user's undo", () => {
+  test("I2 is waited for also when its mark comes in the turn of the message that it undoes, until it is taken back", async () => {
+    const undone: Action[] = [pass(1_000), kill(false), { do: "say" }, { do: "undo" }, pass(50)];
+    const world = await live({ variant: { concurrency: 2, cancelOnInterrupt: false }, actions: undone }, true);
+    const [root = ""] = world.host.rootIDs();
+    expect([world.host.isUndone(root), world.host.hasTurn(root)]).toEqual([true, true]);
+    world.host.finishTurn(root);
+    await world.clock.advance(11_000);
+    expect(world.host.prompts).toEqual([]);
+    expect(world.keeper.decision(root)).toMatchObject({ kind: "wait", reasons: [{ why: "undone" }] });
+    world.host.userRedoes(root);
+    await world.clock.advance(1_000);
+    expect(world.host.prompts).toHaveLength(1);
+    expect(await told(undone)).toMatchObject({ book: { breaches: [] } });
+  });
+});
+
 describe("a goal, and the turn that pursues it", () => {
   const usual: Variant = { concurrency: 2, cancelOnInterrupt: false };
   const say = (text: string): Action => ({ do: "goal", say: text });

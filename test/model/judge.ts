@@ -86,7 +86,7 @@ async function callsReturn({ clock, tools }: World): Promise<void> {
 export async function judgeWaits(world: World): Promise<void> {
   const { host, keeper } = world;
   world.calm();
-  for (const rootID of host.rootIDs()) host.userRedoes(rootID);
+  redo(world);
   world.rootTurnMs = 50;
   await callsReturn(world);
   // A foreground child that works for hours holds its root by right: only background ones may go on.
@@ -103,6 +103,7 @@ export async function judgeWaits(world: World): Promise<void> {
     if (!host.isHeldByTask(id) && host.openAsks(id).length === 0) host.finishTurn(id);
   }
   await world.clock.advance(5_000);
+  redo(world);
   const { autoContinue } = world.config.gate;
   const isAsked = (rootID: string) => [rootID, ...host.below(rootID)].some((id) => host.openAsks(id).length > 0);
   const eligible = host
@@ -137,6 +138,14 @@ export async function judgeWaits(world: World): Promise<void> {
     // With its time used up before, it is limited, and a limit that was reached in a user's turn is no less one.
     if (world.book.root(id).continuations === before) world.book.breaches.push(`I2: ${id} has sent nothing`);
   }
+}
+
+/**
+ * The user takes back what he has undone: nothing else ends that wait. The host refuses it in a session that works, which
+ * can have something undone all the same: the undo takes a while, and its mark comes when a turn has begun meanwhile.
+ */
+function redo({ host }: World): void {
+  for (const rootID of host.rootIDs()) host.userRedoes(rootID);
 }
 
 /** Turns that do nothing make no progress, and an agent that pursues no goals is the user's to change. */
@@ -200,7 +209,7 @@ export async function judgeOutage(world: World, what: MishapName): Promise<void>
   const { host, keeper, clock, book, tools } = world;
   const { error, costs } = mishap(what);
   world.calm();
-  for (const rootID of host.rootIDs()) host.userRedoes(rootID);
+  redo(world);
   await callsReturn(world);
   const begunAs = new Map(host.rootIDs().map((id) => [id, book.root(id).continuations]));
   const until = clock.now() + OUTAGE_MS;
@@ -212,6 +221,7 @@ export async function judgeOutage(world: World, what: MishapName): Promise<void>
       const mayEnd = host.hasTurn(id) && !host.isHeldByTask(id) && !tools.holds(id) && host.openAsks(id).length === 0;
       if (mayEnd) host.failTurn(id, error);
     }
+    redo(world);
   }
   world.rootTurnMs = 50;
   for (const id of host.rootIDs()) {
