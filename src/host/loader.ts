@@ -1,8 +1,8 @@
 import type { Keeper } from "../keeper/keeper.ts";
-import type { StoredRoot } from "../keeper/stored-root.ts";
+import { isUnsent, type StoredRoot } from "../keeper/stored-root.ts";
 import { isEnded, isLive } from "../tasks/task.ts";
 import type { HostPort, SessionInfo } from "./port.ts";
-import { isThisProcess, ownerKey } from "./process-identity.ts";
+import { isThisProcess, ownerKey, parseOwnerKey } from "./process-identity.ts";
 import type { Holdings } from "./registry.ts";
 import { load } from "./store.ts";
 
@@ -216,7 +216,15 @@ export class Loader {
     const { runsElsewhere, isOtherHost } = this.deps;
     return stored.tasks
       .filter(({ runner }) => runsElsewhere(runner) && !(isHere && isOtherHost(runner)))
+      .filter((task) => !this.isLeftHere(task, stored.self))
       .map((task) => task.id);
+  }
+
+  /** A task that another instance of this process has restored and not begun, in a root that nobody works on there. */
+  private isLeftHere(task: StoredRoot["tasks"][number], rootID: string): boolean {
+    const runner = parseOwnerKey(task.runner);
+    const isInstanceHere = runner !== undefined && isThisProcess(runner);
+    return isInstanceHere && isUnsent(task) && !this.deps.holdings.isElsewhere(rootID);
   }
 
   private read(session: SessionInfo): StoredRoot | undefined {

@@ -6,7 +6,7 @@ import { type Holdings, holdings } from "../../src/host/registry.ts";
 import type { Keeper } from "../../src/keeper/keeper.ts";
 import type { Input } from "../../src/keeper/messages.ts";
 import { type StoredRoot, stub } from "../../src/keeper/stored-root.ts";
-import { aGoal, anEndedTask, aSession, ROOT } from "../support/builders.ts";
+import { aGoal, anEndedTask, aQueuedTask, aSession, ROOT } from "../support/builders.ts";
 
 const KEY = "goalkeeper";
 const US = { host: "h", pid: 1, processStartedAt: 1, instance: "me" };
@@ -216,5 +216,15 @@ describe("another instance in the same process", () => {
     loader = aLoader({ keeper: keeperWith(2) });
     await loader.ensure(ROOT);
     expect(inputs).toMatchObject([{ type: "restored", stored: { claim: 2 } }]);
+  });
+
+  test.each([
+    ["has not begun is begun by whoever works on its root (U11)", { waits: { for: "slot" } }, []],
+    ["may have begun is left to it", { waits: { for: "sign", askAt: 0 } }, ["ses_child"]],
+  ] as const)("a task that it %s", async (_what, more, elsewhere) => {
+    const task = aQueuedTask({ id: "ses_child", runner: ownerKey(beside), ...more });
+    session = stored({ owner: beside, claim: 2, tasks: [task] });
+    await loader.ensure(ROOT);
+    expect(inputs).toMatchObject([{ type: "restored", elsewhere }]);
   });
 });
