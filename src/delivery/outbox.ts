@@ -67,7 +67,7 @@ export type OutboxEvent =
   | { readonly type: "reader-gone" }
   /** Another process keeps the books now, and finds the reservation in the store. */
   | { readonly type: "abandon" }
-  /** An assistant message answers this user-role message. `isLater`: it stands behind ours. */
+  /** An assistant message answers this user-role message. `isLater`: it stands behind ours, which is stored. */
   | { readonly type: "answer-began"; readonly userMessageID: string; readonly isLater: boolean }
   | { readonly type: "restored"; readonly message: Message }
   | { readonly type: "verified"; readonly found: Found; readonly maySend: boolean }

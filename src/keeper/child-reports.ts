@@ -34,6 +34,11 @@ export class ChildReports {
     this.senders.get(sessionID)?.event(event);
   }
 
+  /** A task has this user-role message. */
+  heard(sessionID: string, messageID: string): void {
+    this.senders.get(sessionID)?.heard(messageID);
+  }
+
   /** An assistant message in a task answers this user-role message. */
   answerBegan(sessionID: string, userMessageID: string): void {
     this.senders.get(sessionID)?.answerBegan(userMessageID);

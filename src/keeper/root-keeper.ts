@@ -208,6 +208,7 @@ export class RootKeeper {
     this.session.receive(event, inRoot);
     if (event.type === "assistant-message") this.pursuit.count(event, inRoot);
     if (isBeginOfStep(event)) this.budget.check();
+    if (event.type === "user-message") this.messages.heard(event.sessionID, event.messageID);
     if (event.type === "assistant-message" && !event.summary)
       this.messages.answerBegan(event.sessionID, event.parentID);
     // What was used in a turn is written when it is over, whatever comes of it.

@@ -135,6 +135,12 @@ export class RootMessages {
     else this.reports.event(sessionID, event);
   }
 
+  /** A session has this user-role message. */
+  heard(sessionID: string, messageID: string): void {
+    if (sessionID === this.context.rootID) this.sender.heard(messageID);
+    else this.reports.heard(sessionID, messageID);
+  }
+
   /** An assistant message in a session answers this user-role message. */
   answerBegan(sessionID: string, userMessageID: string): void {
     if (sessionID === this.context.rootID) this.sender.answerBegan(userMessageID);

@@ -37,6 +37,8 @@ export class SessionSender {
   private spare: Pick<Message, "id" | "partID"> | undefined;
   /** Of a message that the host has without its text: the next one takes them, whatever it carries. */
   private torn: Pick<Message, "id" | "partID"> | undefined;
+  /** Of the message that is on its way, once the host has stored it. */
+  private heardID: string | undefined;
 
   constructor(private readonly context: SenderContext) {}
 
@@ -64,11 +66,17 @@ export class SessionSender {
     return this.outbox.state === "reserved" && this.context.storedID() !== this.outbox.message.id;
   }
 
+  /** The host has stored this user-role message. */
+  heard(messageID: string): void {
+    if (messageID === this.message?.id) this.heardID = messageID;
+  }
+
   /** An assistant message answers this user-role message. */
   answerBegan(userMessageID: string): void {
     const { message } = this;
     if (message === undefined) return;
-    const isLater = this.context.isBefore(message.id, userMessageID);
+    // Taken by the host, ours may be held back by another plugin's hook: then it is not among what the answer has read.
+    const isLater = this.heardID === message.id && this.context.isBefore(message.id, userMessageID);
     this.event({ type: "answer-began", userMessageID, isLater });
   }
 

@@ -131,6 +131,7 @@ describe("what counts as a turn", () => {
     const [send] = await desk.sends();
     const messageID = send?.prompt.messageID ?? "";
     desk.sent(messageID, { kind: "known", value: undefined });
+    desk.host({ type: "user-message", sessionID: ROOT, messageID, voice: VOICE });
     desk.host(...userSays(anID(900)), BUSY, answer(anID(900), undefined), answer(anID(900), desk.clock.now()), IDLE);
     expect(desk.goal).toMatchObject({ status: "active", turns: 1, idleTurns: 0 });
   });

@@ -186,6 +186,19 @@ test("a message is under way until the host has it, and on its way until it is a
   expect(isUnderWay()).toEqual([false, false]);
 });
 
+test("an answer to a later message has read it once the host has stored it, which a plugin's hook may hold back", () => {
+  const { sender } = session;
+  session.wants("task-outcome", [OUTCOME]).work().stores();
+  session.work();
+  const id = sender.message?.id ?? "";
+  sender.event({ type: "accepted", messageID: id });
+  sender.answerBegan("msg_9");
+  expect(sender.message?.id).toBe(id);
+  sender.heard(id);
+  sender.answerBegan("msg_9");
+  expect(sender.message).toBeUndefined();
+});
+
 test("one that is unwanted when it is stored is withdrawn", () => {
   session.wants("waiting").work();
   session.stores();

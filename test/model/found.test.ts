@@ -311,6 +311,12 @@ describe("a goal, and the turn that pursues it", () => {
     expect(goalOf(world)).toMatchObject({ turns: 1 });
   });
 
+  test("I7 a continuation that a hook holds back is not read by the answer to what the user has said meanwhile", async () => {
+    const held: Action[] = [{ do: "hook", ms: 3_000 }, ROOT_ENDS, pass(20), { do: "say" }];
+    const world = await told(held);
+    expect(world.book.breaches).toEqual([]);
+  });
+
   test("R5 a task of which nothing is ever stored does not hold the turn for ever", async () => {
     const deleted: Action[] = [{ do: "task", background: false, pick: 0 }, pass(50), { do: "delete", pick: 0 }];
     const world = await ran([...deleted, ROOT_ENDS]);
