@@ -3,6 +3,7 @@ import { overrun, overrunDeadline } from "../goals/overrun.ts";
 import { rests, worksByItself } from "../goals/root.ts";
 import type { HostEvent } from "../host/port.ts";
 import { isNative } from "../tasks/lifecycle.ts";
+import { OUR_ABORT_ERROR } from "../tasks/outcome.ts";
 import { isLive, type Task } from "../tasks/task.ts";
 import { overrunAnnouncement } from "./announcement.ts";
 import type { KeeperConfig } from "./config.ts";
@@ -24,12 +25,17 @@ export interface RootBudgetContext {
   readonly perform: (effect: Effect) => void;
 }
 
+/** Of a turn that is aborted: as long as the second idle of one may take. */
+const ENDS_WITHIN_MS = 10_000;
+
 /**
  * The end of what goes on far beyond a goal's budget. Looked at when a step begins behind others, in the root or in a task:
  * a step that has ended may have been the last one. The goal is limited first, in the store too, and then its turn is ended.
  */
 export class RootBudget {
+  /** It ends once that is written: each further step would limit it anew, and no write would be the last one. */
   private isEnding = false;
+  private endsUntil = 0;
 
   constructor(private readonly context: RootBudgetContext) {}
 
@@ -40,6 +46,7 @@ export class RootBudget {
   }
 
   check(): void {
+    if (this.isEnding || this.isBeingEnded) return;
     const { session, goal, now, config } = this.context;
     const pursued = goal();
     if (pursued === undefined || pursued.status === "paused") return;
@@ -53,11 +60,18 @@ export class RootBudget {
   endTurn(isStored: boolean): void {
     if (!this.isEnding || !isStored) return;
     this.isEnding = false;
-    const { rootID, session, perform } = this.context;
+    const { rootID, session, now, perform } = this.context;
     if (!worksByItself(session.state)) return;
     const { lastMessageID: messageID } = session.state;
     session.cutOff();
+    this.endsUntil = now() + ENDS_WITHIN_MS;
     perform({ type: "abort-turn", rootID, messageID });
+  }
+
+  /** Steps that begin before our abort has reached the turn. One that is still there later is ended once more. */
+  private get isBeingEnded(): boolean {
+    const { session, now } = this.context;
+    return session.state.turn?.error?.name === OUR_ABORT_ERROR && now() < this.endsUntil;
   }
 
   private cut(limit: string): void {

@@ -60,6 +60,8 @@ export class RootKeeper {
   private readonly writer: RootWriter;
   private readonly budget: RootBudget;
   private nextDeadline = Number.POSITIVE_INFINITY;
+  /** A message is in the session, and its text and its turn are still to be heard: books that are closed miss them. */
+  private turnExpectedUntil = 0;
   /** What was evaluated last; undefined when something beside it has changed since. */
   private evaluated: Evaluated | undefined;
 
@@ -205,6 +207,8 @@ export class RootKeeper {
 
   /** A host event anywhere in the tree of this root. */
   receive(event: HostEvent, inRoot: boolean): void {
+    if (inRoot && event.type === "user-message") this.turnExpectedUntil = this.now + USER_MESSAGE_HOLDS_MS;
+    if (inRoot && event.type === "session-busy") this.turnExpectedUntil = 0;
     this.session.receive(event, inRoot);
     if (event.type === "assistant-message") this.pursuit.count(event, inRoot);
     if (isBeginOfStep(event)) this.budget.check();
@@ -360,7 +364,8 @@ export class RootKeeper {
 
   /** Until then an unanswered message of the user's keeps the books open: what it starts may only be on its way. */
   private get userHoldsUntil(): number {
-    return this.state.unanswered === undefined ? 0 : this.state.unanswered.at + USER_MESSAGE_HOLDS_MS;
+    const { unanswered } = this.state;
+    return Math.max(this.turnExpectedUntil, unanswered === undefined ? 0 : unanswered.at + USER_MESSAGE_HOLDS_MS);
   }
 
   /** A root that is not in use has to be looked at once more, or it would never be forgotten. */

@@ -36,9 +36,8 @@ describe.concurrent("a turn without end", () => {
     await Promise.all([refused(play.goal("spend it --tokens 4k")), play.untilGoal("limited")]);
     await play.untilIdle();
     const { goal } = (await play.stored()) ?? {};
-    expect(goal).toMatchObject({ limit: "4k tokens", wrapUp: "cut", turns: 0 });
-    expect(goal?.tokens.own).toBeGreaterThanOrEqual(5_000);
-    expect(goal?.tokens.own).toBeLessThanOrEqual(6_000);
+    // The steps that OpenCode makes while that is written do not put its end off.
+    expect(goal).toMatchObject({ limit: "4k tokens", wrapUp: "cut", spent: 5_000, turns: 0 });
     expect(await play.prompts()).toHaveLength(1);
     await toast(stage, "Goal limited: 4k tokens used up and a quarter more; the turn was ended. /goal resume goes on.");
     await refused(play.goal("why"));
@@ -61,7 +60,8 @@ describe.concurrent("a turn without end", () => {
     await Promise.all([refused(play.goal("spend it")), play.untilGoal("limited")]);
     await play.untilIdle();
     expect((await play.stored())?.goal).toMatchObject({ limit: "2s", wrapUp: "cut" });
-    await play.until("the request is given up", () => play.requests()[0]?.state === "disconnected");
+    // On a slow machine the time is over before the request is made.
+    await play.until("the request is given up", () => play.requests().every(({ state }) => state === "disconnected"));
   });
 
   test("that a message of the user's has begun is the user's to end", async () => {

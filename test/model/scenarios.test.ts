@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readFrame } from "../../src/delivery/frame.ts";
+import { frame, readFrame } from "../../src/delivery/frame.ts";
 import { isLive } from "../../src/tasks/task.ts";
 import { CONFIG } from "../support/keeper-config.ts";
 import { World, type WorldOptions } from "./world.ts";
@@ -886,6 +886,35 @@ describe("a budget inside a turn", () => {
     host.finishTurn(root);
     await clock.advance(500);
     expect(goal()).toMatchObject({ status: "limited", wrapUp: "sent" });
+  });
+
+  test("U7 a turn that the user has begun before there was a goal is the user's to end, too", async () => {
+    const world = new World();
+    const { host, clock } = world;
+    const root = host.createRoot();
+    host.userSays(root, "hello");
+    await clock.advance(20);
+    const id = host.messageID();
+    world.goal(root, { type: "set", id, objective: "spend it", budget: { tokens: 400 } });
+    host.userSays(root, frame("goal", id, "spend it"));
+    for (let steps = 0; steps < 12; steps++) {
+      host.stepTurn(root);
+      await clock.advance(50);
+    }
+    expect(world.keeper.goal(root)).toMatchObject({ status: "active" });
+    expect(host.hasTurn(root)).toBe(true);
+  });
+
+  test("U7 the turn is ended once that is written, however many steps begin meanwhile, and is said once", async () => {
+    const { world, root, step, host, clock } = await endless({ tokens: 400 });
+    for (let steps = 0; steps < 4; steps++) await step();
+    for (let steps = 0; steps < 30 && host.hasTurn(root); steps++) {
+      host.stepTurn(root);
+      await clock.advance(1);
+    }
+    expect(host.hasTurn(root)).toBe(false);
+    const { observations } = world.life;
+    expect(observations.filter((seen) => seen.type === "goal" && seen.event === "overrun")).toHaveLength(1);
   });
 
   test("U7 its time is looked at although no step ends, and the turn is ended while the provider is asked again, too", async () => {
