@@ -268,6 +268,31 @@ describe("the user's undo", () => {
   });
 });
 
+describe("what the judges once took for a breach, of goals", () => {
+  const usual: Variant = { concurrency: 2, cancelOnInterrupt: false };
+
+  test("G7 a goal whose tools another plugin answers is not paused by the usage limit before that", async () => {
+    const limited: Action[] = [
+      { do: "mishap", what: "usage limit", pick: undefined },
+      { do: "agent", name: "build" },
+    ];
+    const actions: Action[] = [...limited, pass(100), { do: "other-answers", tool: "update_goal" }];
+    const world = await live({ variant: usual, actions }, true);
+    expect(world.keeper.goal(world.host.rootIDs()[0] ?? "")).toMatchObject({ status: "paused", by: "error" });
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("L4 what was launched for a goal is cancelled a quarter beyond its budget, and nobody has to want that", async () => {
+    const set: Action[] = [{ do: "goal", say: "make it fast --minutes 0.5" }, LAUNCH, pass(50), ROOT_ENDS, pass(50)];
+    const actions: Action[] = [...set, ROOT_ENDS, pass(40_000)];
+    const world = await live({ variant: usual, actions }, true);
+    const [root = ""] = world.host.rootIDs();
+    const reason = "the budget of the goal is used up: 30s";
+    expect(world.keeper.tasks(root)).toMatchObject([{ status: "cancelled", outcome: { reason } }]);
+    expect(world.book.breaches).toEqual([]);
+  });
+});
+
 describe("a goal, and the turn that pursues it", () => {
   const usual: Variant = { concurrency: 2, cancelOnInterrupt: false };
   const say = (text: string): Action => ({ do: "goal", say: text });

@@ -333,7 +333,9 @@ export class Ledger {
     this.world.book.queued(run.taskID);
   }
 
-  private cancelled({ id, outcome }: EndedTask): void {
+  private cancelled({ id, rootID, outcome }: EndedTask): void {
+    // What works for a goal far beyond its budget ends, whether anybody says so or not.
+    if (this.world.pursuit.isFarBeyond(rootID)) return;
     // A turn whose beginning or error was not heard looks like one that the user has interrupted.
     const mayLookSo = !this.world.book.judgesOwed && this.world.config.cancelOnInterrupt;
     if (mayLookSo && outcome.reason === "the user interrupted") return;

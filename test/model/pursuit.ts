@@ -42,6 +42,8 @@ const SETTLING_MS = 500;
 const FIRST_QUOTA_WAIT_MS = 60_000;
 const FIRST_BACK_OFF_MS = 1_000;
 const TOKENS_PER_ANSWER = 100;
+/** Of its budget: what uses that up is ended, and does not only wrap up. */
+const ENDS_AT = 1.25;
 /** What was changed so shortly before a process died may not have been written down. */
 const WRITTEN_WITHIN_MS = 1_000;
 
@@ -63,6 +65,9 @@ export class Pursuit {
 
   /** Roots of which messages are gone: nobody can count by what is left. */
   private readonly undone = new Set<string>();
+
+  /** When another plugin has answered a call of one of our tools, by root. */
+  private readonly takenAt = new Map<string, number>();
 
   /** An error was not heard: how a turn has ended is not known. */
   isMuddled = false;
@@ -195,6 +200,7 @@ export class Pursuit {
         if (event.error === undefined) this.answered(rootID, event);
         return;
       case "tool":
+        if (event.byOther) return this.taken(rootID);
         if (event.state === "completed" && !event.tool.endsWith("_goal")) this.fruitful(rootID);
         return;
       case "user-text":
@@ -209,6 +215,12 @@ export class Pursuit {
       default:
         return;
     }
+  }
+
+  /** U14: what its agent reports is heard by nobody. */
+  private taken(rootID: string): void {
+    this.takenAt.set(rootID, this.now);
+    this.stop(rootID, "another plugin answers its tools");
   }
 
   private interrupted(rootID: string): void {
@@ -348,6 +360,7 @@ export class Pursuit {
 
   /** G7: a usage limit is no failure. */
   private judgeFailed(rootID: string): void {
+    if (this.takenAt.get(rootID) === this.now) return;
     const { failed } = this.of(rootID);
     const answer = this.world.host.messages(rootID).find(({ id }) => id === failed?.answerID);
     const isLimit = answer?.error !== undefined && mishapOf(answer.error).costs === "limit";
@@ -394,6 +407,15 @@ export class Pursuit {
     const earlier = [...wrapUps].filter((id) => id !== messageID && stored.has(id));
     if (earlier.length > 0) this.breach("G8", `a second wrap-up is sent, after ${earlier}`);
     wrapUps.add(messageID);
+  }
+
+  /** So far beyond its tokens or its time that its tasks may be ended. */
+  isFarBeyond(rootID: string): boolean {
+    const goal = this.goals.get(rootID);
+    if (goal === undefined) return false;
+    const { tokens, ms } = { ...this.world.config.limits.budget, ...goal.budget };
+    const isFar = (used: number, most: number) => most > 0 && used >= most * ENDS_AT;
+    return isFar(goal.tokens, tokens) || isFar(this.now - goal.allowedAt, ms);
   }
 
   private spentUp(rootID: string, messageID: string, { budget, allowedAt, tokens: used }: Pursued): readonly string[] {
