@@ -121,7 +121,7 @@ describe("what is not as it was is reported with its line", () => {
   test("and no more than a few of many", () => {
     const isStart = (record: TraceRecord) => record.kind === "start";
     const { lines } = tampered(usual().trace(), isStart, () => ({ adopts: false }));
-    const moved = lines.map((record) => ("turns" in record ? { ...record, turns: 7 } : record));
+    const moved = lines.map((record) => ("origin" in record ? { ...record, run: 7 } : record));
     const [life] = replay(moved, { mostDifferences: 1 });
     expect(life?.different).toBeGreaterThan(1);
     expect(life?.differences.length).toBe(1);
