@@ -255,6 +255,8 @@ export class Book {
         }
         return;
       }
+      case "message-removed":
+        return isRoot ? this.removed(sessionID, event.messageID) : undefined;
       case "step-ended":
         return this.reportsAnswered(sessionID, event.readID);
       case "assistant-message":
@@ -268,6 +270,13 @@ export class Book {
       default:
         return;
     }
+  }
+
+  /** What the user has undone for good is answered by nobody, and starts nothing. */
+  private removed(rootID: string, messageID: string): void {
+    const root = this.root(rootID);
+    if (root.unanswered?.messageID === messageID) root.unanswered = undefined;
+    if (root.out?.messageID === messageID) root.out = undefined;
   }
 
   /** The part of a call is published more than once: only the first time it begins a run. */

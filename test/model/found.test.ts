@@ -268,6 +268,25 @@ describe("the user's undo", () => {
   });
 });
 
+describe("what the judges once took for a breach, of messages that are undone for good", () => {
+  test("I1 one of the user's is answered by nobody, and a goal that is resumed goes on", async () => {
+    const failed: Action[] = [{ do: "say" }, { do: "mishap", what: "server error", pick: undefined }];
+    const undone: Action[] = [{ do: "undo" }, { do: "compact" }, pass(125_000)];
+    const resumed: Action[] = [{ do: "fault", call: "statuses", fault: "right" }, ROOT_ENDS, pass(1)];
+    const usual: Variant = { concurrency: 2, cancelOnInterrupt: false, autoContinue: true, noProgressTurns: 0 };
+    const actions: Action[] = [...failed, ...undone, ...resumed, { do: "goal", say: "resume" }];
+    const world = await live({ variant: usual, actions }, true);
+    await judgeWaits(world);
+    await judgeEnd(world);
+    expect(world.book.breaches).toEqual([]);
+  });
+
+  test("I7 one of ours that has started no turn starts none any more", async () => {
+    const sent: Action[] = [{ do: "fate", fate: "no-turn" }, { do: "reload", awake: true }, pass(250)];
+    expect(await lied([...sent, { do: "undo" }, pass(2), FINISH, { do: "say" }, pass(50)])).toEqual([]);
+  });
+});
+
 describe("what the judges once took for a breach, of goals", () => {
   const usual: Variant = { concurrency: 2, cancelOnInterrupt: false };
 
