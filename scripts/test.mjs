@@ -43,7 +43,9 @@ const suites = {
     // More than these are no accident.
     mostAgain: 3,
     // What openStages opens is in an OpenCode that the files of one process share: see test/e2e/stage.ts.
-    shares: (path) => /\bopenStages\(/.test(readFileSync(join(root, path), "utf8")),
+    // One that kills it over and over is quicker, and steadier, with one of its own.
+    shares: (path) =>
+      /\bopenStages\(/.test(readFileSync(join(root, path), "utf8")) && basename(path) !== "restart.test.ts",
     // More sessions at once than this only wait for each other in one OpenCode on two cores. Each `opencode run` is a
     // process of its own, and more than two of them come too late for the moments that they are about.
     atOnce: (path) => (/\/run[^/]*\.test\.ts$/.test(path) ? 2 : 4) / (isSlow() ? 2 : 1),

@@ -5,13 +5,19 @@ import { chaos } from "./actions.ts";
 import { judgeEnd, judgeReplay, judgeWaits } from "./judge.ts";
 import { live, stories, story } from "./story.ts";
 
+/**
+ * What a host that lies can bring about: something told twice; and a turn that nobody counts, when it says that the session
+ * rests while it works, and begins what was given up because of that.
+ */
+const BY_LIES = /^(I3|G8)/;
+
 test("I2 I4 I5 I7 whatever has happened, no goal waits for ever and nothing is left behind", async () => {
   await fc.assert(
     fc.asyncProperty(story(chaos, 40), async (drawn) => {
       const world = await live(drawn, false);
       await judgeWaits(world);
       await judgeEnd(world);
-      expect(world.book.breaches.filter((breach) => !breach.startsWith("I3"))).toEqual([]);
+      expect(world.book.breaches.filter((breach) => !BY_LIES.test(breach))).toEqual([]);
     }),
     stories(3_600),
   );

@@ -60,7 +60,9 @@ export class ModelHost extends SimulatedHost {
   }
 
   protected override undoIsFinal(session: SimulatedSession): void {
-    if (session.undoneFrom !== undefined) this.onUndoFinal(session.id, session.undoneFrom);
+    // What comes late may be stored in a session that is deleted meanwhile.
+    const isThere = this.sessions.get(session.id) === session;
+    if (isThere && session.undoneFrom !== undefined) this.onUndoFinal(session.id, session.undoneFrom);
     super.undoIsFinal(session);
   }
 
