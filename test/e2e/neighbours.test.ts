@@ -88,7 +88,10 @@ describe.concurrent("another plugin with names of ours (U14)", () => {
     await play.untilIdle();
     expect(await results(last, play.id, "update_goal")).toEqual([THEIR_ANSWER]);
     expect(play.requests()).toHaveLength(3);
-    expect(toasts(last).filter((said) => said.includes("Another plugin has the tools"))).toEqual([
+    const said = () => toasts(last).filter((toast) => toast.includes("Another plugin has the tools"));
+    // Toasts soon after a start are seen by nobody: it is said a few seconds later.
+    await play.until("it is said", () => said().length > 0);
+    expect(said()).toEqual([
       'Another plugin has the tools update_goal, background_output, background_cancel, and the agent gets its and not goalkeeper\'s. To have them, list goalkeeper behind that plugin; or leave ours out with the option "tools".',
     ]);
   });
