@@ -43,7 +43,7 @@ const suites = {
     // More than these are no accident.
     mostAgain: 3,
     // What openStages opens is in an OpenCode that the files of one process share: see test/e2e/stage.ts.
-    // One that kills it over and over is quicker, and steadier, with one of its own.
+    // restart.test kills OpenCode over and over, and some of it failed in one that other files had used: why is not known.
     shares: (path) =>
       /\bopenStages\(/.test(readFileSync(join(root, path), "utf8")) && basename(path) !== "restart.test.ts",
     // More sessions at once than this only wait for each other in one OpenCode on two cores. Each `opencode run` is a

@@ -6,8 +6,8 @@ import { judgeEnd, judgeReplay, judgeWaits } from "./judge.ts";
 import { live, stories, story } from "./story.ts";
 
 /**
- * What a host that lies can bring about: something told twice; and a turn that nobody counts, when it says that the session
- * rests while it works, and begins what was given up because of that.
+ * What a host that lies can bring about: something told twice; and, as one story had it (statuses that were empty while the
+ * session worked), a turn that is begun after it was given up, and that nobody counts.
  */
 const BY_LIES = /^(I3|G8)/;
 
